@@ -1,0 +1,94 @@
+package settings
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Credential says how calls to a FHIR service are authorised.
+type Credential string
+
+const (
+	// CredentialDefault is azidentity's DefaultAzureCredential: the managed identity in Azure.
+	CredentialDefault Credential = "default"
+	// CredentialNone sends no token: for a service on loopback.
+	CredentialNone Credential = "none"
+)
+
+// Decode reads a Credential, whatever its case.
+func (c *Credential) Decode(value string) error {
+	return choose(c, value, CredentialDefault, CredentialNone)
+}
+
+// ChunkUnit is the unit of ExportChunkTime.
+type ChunkUnit string
+
+// The units of ExportChunkTime. A day has 24 hours: windows are in UTC.
+const (
+	Days    ChunkUnit = "Days"
+	Hours   ChunkUnit = "Hours"
+	Minutes ChunkUnit = "Minutes"
+)
+
+// Decode reads a ChunkUnit, whatever its case.
+func (u *ChunkUnit) Decode(value string) error { return choose(u, value, Days, Hours, Minutes) }
+
+func (u ChunkUnit) length() time.Duration {
+	switch u {
+	case Hours:
+		return time.Hour
+	case Minutes:
+		return time.Minute
+	default:
+		return 24 * time.Hour
+	}
+}
+
+// ImportMode is the mode of $import.
+type ImportMode string
+
+const (
+	// IncrementalLoad keeps versionId and lastUpdated.
+	IncrementalLoad ImportMode = "IncrementalLoad"
+	// InitialLoad makes every resource version 1, changed now; the destination must be in initial-import mode.
+	InitialLoad ImportMode = "InitialLoad"
+)
+
+// Decode reads an ImportMode, whatever its case.
+func (m *ImportMode) Decode(value string) error {
+	return choose(m, value, IncrementalLoad, InitialLoad)
+}
+
+// Secret is a text that no log and no error shows. Reveal gives it to the client that needs it.
+type Secret string
+
+// Reveal is the text itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String is "set", or nothing for an empty secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "set"
+}
+
+// GoString keeps the secret out of %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText keeps the secret out of JSON and of structured logs.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// choose sets *to to the one of options that value spells in any case.
+func choose[T ~string](to *T, value string, options ...T) error {
+	names := make([]string, len(options))
+	for i, option := range options {
+		if strings.EqualFold(value, string(option)) {
+			*to = option
+			return nil
+		}
+		names[i] = string(option)
+	}
+	return fmt.Errorf("set it to %s", strings.Join(names, " or "))
+}
