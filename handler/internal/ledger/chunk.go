@@ -1,0 +1,176 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+)
+
+// Chunk is the one row of the table "chunk": what is planned, what is open, and how far everything is migrated. Fields
+// are read freely and changed by its moves alone, which keep these in step:
+//
+//   - PlannedTill: up to here every instant is covered by a window or was found empty.
+//   - Open: every window that was listed and is not closed yet.
+//   - Watermark: the smallest Since in Open, else PlannedTill. Behind it everything is migrated. It may step back over
+//     empty time, so nothing may rely on its never doing so.
+type Chunk struct {
+	JobID       int // the number that the next window row gets; a lower number has been listed, or is no window
+	PlannedTill time.Time
+	Open        []OpenWindow
+	Watermark   time.Time // the original's "since"
+	Totals      Totals
+	Pinned      map[string]string // settings that must not change half-way, as the first window found them
+	CountTries  int               // counts of the stretch behind PlannedTill in a row that could not be had
+	NotBefore   time.Time         // planning asks the source for nothing before
+
+	// Columns of the original that are carried along for it.
+	ImportID, SurfaceJobID, DeepJobID int
+
+	etag azcore.ETag
+	kept properties
+}
+
+// OpenWindow is an entry of the column openWindows.
+type OpenWindow struct {
+	Number int       `json:"number"`
+	Since  time.Time `json:"since"`
+}
+
+// Totals are sums over the windows closed, and over them exactly. Lines leave SearchParameter out.
+type Totals struct {
+	Windows  int64 `json:"windows"`
+	Exported int64 `json:"exported"`
+	Imported int64 `json:"imported"`
+	Refused  int64 `json:"refused"`
+}
+
+// NewChunk is the row of a migration that starts at start.
+func NewChunk(start time.Time) Chunk {
+	return Chunk{JobID: 1, PlannedTill: start}.watermarked()
+}
+
+// Begin sets where a migration starts on a row that does not say so yet. ok is false when it does.
+func (c Chunk) Begin(start time.Time) (_ Chunk, ok bool) {
+	if !c.PlannedTill.IsZero() {
+		return c, false
+	}
+	c.PlannedTill = start
+	return c.watermarked(), true
+}
+
+// Pin notes the settings that must not change half-way. ok is false when they are noted.
+func (c Chunk) Pin(pinned map[string]string) (_ Chunk, ok bool) {
+	if len(c.Pinned) > 0 {
+		return c, false
+	}
+	c.Pinned = pinned
+	return c, true
+}
+
+// Lists says whether window number is open.
+func (c Chunk) Lists(number int) bool {
+	return slices.ContainsFunc(c.Open, func(o OpenWindow) bool { return o.Number == number })
+}
+
+// List puts a window among the open ones; planning and splitting both do it with this. ok is false when there is nothing
+// to save: a number below JobID was listed once and is never listed again, whatever became of it.
+func (c Chunk) List(number int, since, till time.Time) (_ Chunk, ok bool) {
+	if number < c.JobID {
+		return c, false
+	}
+	c.JobID = number + 1
+	if till.After(c.PlannedTill) {
+		c.PlannedTill = till // never back: an adopted row may lie before it
+	}
+	c.Open = append(slices.Clone(c.Open), OpenWindow{Number: number, Since: since})
+	c.CountTries, c.NotBefore = 0, time.Time{}
+	return c.watermarked(), true
+}
+
+// Skip passes over a number whose row is no window.
+func (c Chunk) Skip(number int) (_ Chunk, ok bool) {
+	if number < c.JobID {
+		return c, false
+	}
+	c.JobID = number + 1
+	return c, true
+}
+
+// Close takes a done window off the open ones and adds its numbers. ok is false when it is not listed: somebody closed it.
+func (c Chunk) Close(w Window) (_ Chunk, ok bool, err error) {
+	if w.Phase() != Done {
+		return c, false, w.illegal("closing")
+	}
+	if !c.Lists(w.Number) {
+		return c, false, nil
+	}
+	c.Open = slices.DeleteFunc(slices.Clone(c.Open), func(o OpenWindow) bool { return o.Number == w.Number })
+	c.Totals.Windows++
+	c.Totals.Exported += w.ExportedLines()
+	c.Totals.Imported += w.Imported()
+	c.Totals.Refused += w.RefusedCount
+	return c.watermarked(), true, nil
+}
+
+// Jump moves PlannedTill from over time that was found empty. ok is false when the plan moved meanwhile.
+func (c Chunk) Jump(from, to time.Time, number int) (_ Chunk, ok bool) {
+	if !c.PlannedTill.Equal(from) || c.JobID != number || !to.After(from) {
+		return c, false
+	}
+	c.PlannedTill = to.UTC().Truncate(time.Millisecond)
+	c.CountTries, c.NotBefore = 0, time.Time{}
+	return c.watermarked(), true
+}
+
+// CountMissing notes that the stretch behind PlannedTill could not be counted; it is not asked again before notBefore.
+func (c Chunk) CountMissing(from, notBefore time.Time) (_ Chunk, ok bool) {
+	if !c.PlannedTill.Equal(from) {
+		return c, false
+	}
+	c.CountTries++
+	c.NotBefore = notBefore
+	return c, true
+}
+
+// PinnedDifference names the settings that differ from those of the first window, "" when none does.
+func (c Chunk) PinnedDifference(now map[string]string) string {
+	var diff []string
+	for name, was := range c.Pinned {
+		if is, there := now[name]; there && is != was {
+			diff = append(diff, fmt.Sprintf("%s was %q and is %q", name, was, is))
+		}
+	}
+	slices.Sort(diff)
+	text := ""
+	for i, d := range diff {
+		if i > 0 {
+			text += "; "
+		}
+		text += d
+	}
+	return text
+}
+
+func (c Chunk) watermarked() Chunk {
+	c.Watermark = c.PlannedTill
+	for _, o := range c.Open {
+		if o.Since.Before(c.Watermark) {
+			c.Watermark = o.Since
+		}
+	}
+	return c
+}
+
+func (c *Chunk) columns() []column {
+	return []column{
+		int32Column("JobId", &c.JobID), int32Column("ImportId", &c.ImportID),
+		int32Column("SurfaceJobId", &c.SurfaceJobID), int32Column("DeepJobId", &c.DeepJobID),
+		instantColumn("since", &c.Watermark), instantColumn("plannedTill", &c.PlannedTill),
+		jsonColumn("openWindows", &c.Open, func(o []OpenWindow) bool { return len(o) == 0 }),
+		jsonColumn("totals", &c.Totals, func(t Totals) bool { return t == Totals{} }),
+		jsonColumn("pinned", &c.Pinned, func(m map[string]string) bool { return len(m) == 0 }),
+		int32Column("countTries", &c.CountTries), timeColumn("planNotBefore", &c.NotBefore),
+	}
+}

@@ -1,0 +1,18 @@
+// Package ledger keeps what the migration knows, in the two storage tables of the durable original, so that every tick
+// can start from nothing and a storage browser shows what goes on.
+//
+// Table "chunk" has one row (PartitionKey, RowKey as the app settings say): the next row number JobId, the watermark
+// since, and our own plannedTill, openWindows, totals and pinned. Table "export" has one row a window, under
+// RowKey + number. Columns that this package does not know are kept as they are.
+//
+// Three rules hold everywhere, and callers rely on them:
+//
+//   - A row is changed only by the moves of this package (move_*.go, chunk.go). Each takes a row, refuses what is not
+//     legal in its phase, and returns the row to save. No other code assigns a column.
+//   - A save names the ETag that was read. Without one it is an error; aztables would take a missing ETag for
+//     "overwrite whatever is there".
+//   - A conflict (ErrConflict, ErrExists) may be the echo of our own save whose reply was lost. The caller reloads and
+//     looks at the one column that it meant to set.
+//
+// Rows are found by key alone. Nothing here filters: both tables are one partition, and a filter would read all of it.
+package ledger

@@ -1,0 +1,144 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+)
+
+// ErrNotWindow: the row under a window's number is none. The original keeps the rows of payloads beyond the first in the
+// same name space.
+var ErrNotWindow = errors.New("the row is no window")
+
+// Options say which tables, and how to reach them: a ConnectionString (emulators), or an Endpoint with a Credential.
+type Options struct {
+	Endpoint         string
+	Credential       azcore.TokenCredential
+	ConnectionString string
+
+	ExportTable, ChunkTable string
+	PartitionKey, RowKey    string
+}
+
+// Ledger reads and saves the rows of both tables. It keeps nothing between calls and is safe for concurrent use.
+type Ledger struct {
+	export, chunk     table
+	partition, rowKey string
+}
+
+// Open makes a ledger; it calls nothing.
+func Open(o Options) (*Ledger, error) {
+	// One call is retried a few times by the SDK. A lost reply then shows as a conflict, which callers take for a possible
+	// echo.
+	opts := &aztables.ClientOptions{ClientOptions: azcore.ClientOptions{
+		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second, TryTimeout: 20 * time.Second},
+		Telemetry: policy.TelemetryOptions{Disabled: true},
+	}}
+	var service *aztables.ServiceClient
+	var err error
+	if o.ConnectionString != "" {
+		service, err = aztables.NewServiceClientFromConnectionString(o.ConnectionString, opts)
+	} else {
+		service, err = aztables.NewServiceClient(o.Endpoint, o.Credential, opts)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the table service: %w", err)
+	}
+	return &Ledger{
+		export:    table{service.NewClient(o.ExportTable), o.ExportTable},
+		chunk:     table{service.NewClient(o.ChunkTable), o.ChunkTable},
+		partition: o.PartitionKey,
+		rowKey:    o.RowKey,
+	}, nil
+}
+
+// CreateTables makes both tables where they are missing.
+func (l *Ledger) CreateTables(ctx context.Context) error {
+	return errors.Join(l.export.create(ctx), l.chunk.create(ctx))
+}
+
+func (l *Ledger) windowKey(number int) string { return l.rowKey + strconv.Itoa(number) }
+
+// Chunk reads the chunk row. ErrNotFound: the migration has not begun. A row of the original, which has no plannedTill,
+// reads as planned up to its watermark: what it had under way behind that is exported again.
+func (l *Ledger) Chunk(ctx context.Context) (Chunk, error) {
+	p, etag, err := l.chunk.get(ctx, l.partition, l.rowKey)
+	if err != nil {
+		return Chunk{}, err
+	}
+	c := Chunk{etag: etag, kept: p}
+	if err := readColumns(c.columns(), p); err != nil {
+		return Chunk{}, fmt.Errorf("row %s of table %s: %w", l.rowKey, l.chunk.name, err)
+	}
+	if c.PlannedTill.IsZero() {
+		c.PlannedTill = c.Watermark
+	}
+	c.JobID = max(c.JobID, 1)
+	return c, nil
+}
+
+// InsertChunk inserts the chunk row. ErrExists: another tick did.
+func (l *Ledger) InsertChunk(ctx context.Context, c Chunk) (Chunk, error) {
+	p, err := writeColumns(c.columns(), c.kept)
+	if err != nil {
+		return c, fmt.Errorf("insert row %s: %w", l.rowKey, err)
+	}
+	c.kept = p
+	c.etag, err = l.chunk.insert(ctx, l.partition, l.rowKey, p)
+	return c, err
+}
+
+// SaveChunk saves a chunk row that was read or saved before. ErrConflict: reload and decide anew.
+func (l *Ledger) SaveChunk(ctx context.Context, c Chunk) (Chunk, error) {
+	p, err := writeColumns(c.columns(), c.kept)
+	if err != nil {
+		return c, fmt.Errorf("save row %s: %w", l.rowKey, err)
+	}
+	c.kept = p
+	c.etag, err = l.chunk.replace(ctx, l.partition, l.rowKey, p, c.etag)
+	return c, err
+}
+
+// Window reads the window under number. ErrNotFound, ErrNotWindow.
+func (l *Ledger) Window(ctx context.Context, number int) (Window, error) {
+	p, etag, err := l.export.get(ctx, l.partition, l.windowKey(number))
+	if err != nil {
+		return Window{}, err
+	}
+	w := Window{Number: number, SourceCount: Unknown, etag: etag, kept: p}
+	if err := readColumns(w.columns(), p); err != nil {
+		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name, err)
+	}
+	if !w.First || !w.Since.Before(w.Till) {
+		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name, ErrNotWindow)
+	}
+	return w, nil
+}
+
+// InsertWindow inserts a window under its number. ErrExists: look at what is there.
+func (l *Ledger) InsertWindow(ctx context.Context, w Window) (Window, error) {
+	p, err := writeColumns(w.columns(), w.kept)
+	if err != nil {
+		return w, fmt.Errorf("insert %s: %w", w.Name(), err)
+	}
+	w.kept = p
+	w.etag, err = l.export.insert(ctx, l.partition, l.windowKey(w.Number), p)
+	return w, err
+}
+
+// SaveWindow saves a window that was read, inserted or saved before. ErrConflict: reload and decide anew.
+func (l *Ledger) SaveWindow(ctx context.Context, w Window) (Window, error) {
+	p, err := writeColumns(w.columns(), w.kept)
+	if err != nil {
+		return w, fmt.Errorf("save %s: %w", w.Name(), err)
+	}
+	w.kept = p
+	w.etag, err = l.export.replace(ctx, l.partition, l.windowKey(w.Number), p, w.etag)
+	return w, err
+}

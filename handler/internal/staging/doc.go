@@ -1,0 +1,12 @@
+// Package staging keeps what is too large for a row, as blobs in the function app's own storage account.
+//
+// Each export has a container import-<exportId>, as the original names it. In it:
+//
+//	manifest.json                  the export's 200 body, saved first of all and never replaced
+//	import_payload_N.json          the request body of the N-th $import, saved before it is posted
+//	import_payload_N_post_M.json   the same, posted again after a failed job
+//	..._result.json                what the job answered when it ended, saved before the payload is called complete
+//
+// What is to be imported derives from the manifest blob alone, so that two ticks, or a tick and its successor after a
+// crash, post the same bodies: the destination knows a body that it has seen and gives the same job.
+package staging

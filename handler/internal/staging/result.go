@@ -1,0 +1,115 @@
+package staging
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// ImportResult is the 200 body of an $import, summed by input file.
+type ImportResult struct {
+	Imported map[string]int64 // accepted lines by inputUrl, no-op repeats of identical versions included
+	Refused  map[string]int64 // refused lines by inputUrl
+	ErrorLog []string         // URLs of the error logs
+}
+
+type importEntry struct {
+	Count    int64  `json:"count"`
+	InputURL string `json:"inputUrl"`
+	URL      string `json:"url"`
+}
+
+// ReadImportResult reads the result of an $import to its very end.
+func ReadImportResult(r io.Reader) (ImportResult, error) {
+	res := ImportResult{Imported: map[string]int64{}, Refused: map[string]int64{}}
+	outputs := 0
+	d := json.NewDecoder(bufio.NewReader(r))
+	err := readObject(d, func(key string) error {
+		switch key {
+		case "output":
+			outputs++
+			return readEntries(d, func(e importEntry) { res.Imported[e.InputURL] += e.Count })
+		case "error": // one entry for each processing unit: the same file may come again
+			return readEntries(d, func(e importEntry) {
+				res.Refused[e.InputURL] += e.Count
+				if e.URL != "" && !slices.Contains(res.ErrorLog, e.URL) {
+					res.ErrorLog = append(res.ErrorLog, e.URL)
+				}
+			})
+		}
+		var ignored json.RawMessage
+		return d.Decode(&ignored)
+	})
+	if err != nil {
+		return ImportResult{}, fmt.Errorf("import result: %w", noEOF(err))
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return ImportResult{}, errors.New("import result: something follows after its end")
+	}
+	if outputs != 1 {
+		return ImportResult{}, fmt.Errorf("import result: %d members \"output\", want one", outputs)
+	}
+	return res, nil
+}
+
+func readEntries(d *json.Decoder, add func(importEntry)) error {
+	return readArray(d, func() error {
+		var e importEntry
+		if err := d.Decode(&e); err != nil {
+			return err
+		}
+		if e.InputURL == "" || e.Count < 0 {
+			return errors.New("an entry lacks inputUrl or counts below 0")
+		}
+		add(e)
+		return nil
+	})
+}
+
+// Books compares the result with the files that were posted: lines in the manifest = lines imported + lines refused, file
+// by file. unbalanced names each file for which that is not so.
+func (r ImportResult) Books(files []File) (imported, refused int64, unbalanced []string) {
+	posted := make(map[string]bool, len(files))
+	for _, f := range files {
+		posted[f.URL] = true
+		in, out := r.Imported[f.URL], r.Refused[f.URL]
+		imported, refused = imported+in, refused+out
+		if in+out != f.Count {
+			unbalanced = append(unbalanced, fmt.Sprintf("%s: %d lines exported, %d imported, %d refused", f.URL, f.Count, in, out))
+		}
+	}
+	for _, counts := range []map[string]int64{r.Imported, r.Refused} {
+		for url, n := range counts {
+			if !posted[url] {
+				unbalanced = append(unbalanced, fmt.Sprintf("%s: %d lines counted, but the file was not posted", url, n))
+			}
+		}
+	}
+	slices.Sort(unbalanced)
+	return imported, refused, unbalanced
+}
+
+// RefusedByType counts the refused lines by resource type.
+func (r ImportResult) RefusedByType(files []File) map[string]int64 {
+	n := map[string]int64{}
+	for _, f := range files {
+		if refused := r.Refused[f.URL]; refused > 0 {
+			n[f.Type] += refused
+		}
+	}
+	return n
+}
+
+// CountsText writes counts by type as the original does: "Observation:2, Patient:1".
+func CountsText(counts map[string]int64) string {
+	var parts []string
+	for typ, n := range counts {
+		parts = append(parts, fmt.Sprintf("%s:%d", typ, n))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,190 @@
+package staging
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+)
+
+const manifestBlob = "manifest.json"
+
+// ErrAnotherManifest: the container of an export holds a manifest already, and not this one. Ids of export jobs repeat
+// from one FHIR service to another, so it is what an earlier migration left.
+var ErrAnotherManifest = errors.New("the container holds the manifest of another export")
+
+// Options say how to reach the storage account: a ConnectionString (emulators), or an Endpoint with a Credential.
+type Options struct {
+	Endpoint         string
+	Credential       azcore.TokenCredential
+	ConnectionString string
+}
+
+// Store reads and writes the blobs of the migration. It is safe for concurrent use.
+type Store struct{ client *azblob.Client }
+
+// Open makes a store; it calls nothing.
+func Open(o Options) (*Store, error) {
+	opts := &azblob.ClientOptions{ClientOptions: azcore.ClientOptions{
+		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
+		Telemetry: policy.TelemetryOptions{Disabled: true},
+	}}
+	var client *azblob.Client
+	var err error
+	if o.ConnectionString != "" {
+		client, err = azblob.NewClientFromConnectionString(o.ConnectionString, opts)
+	} else {
+		client, err = azblob.NewClient(o.Endpoint, o.Credential, opts)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the blob service: %w", err)
+	}
+	return &Store{client}, nil
+}
+
+// exportIDs allows what both kinds of service give (numbers, formerly GUIDs) and what a container name can hold.
+var exportIDs = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+// CheckExportID refuses an id of an export job that cannot be part of a container's name.
+func CheckExportID(exportID string) error {
+	if len(exportID) > 56 || !exportIDs.MatchString(strings.ToLower(exportID)) {
+		return fmt.Errorf("export id %.80q cannot be part of a container's name", exportID)
+	}
+	return nil
+}
+
+func containerOf(exportID string) (string, error) {
+	if err := CheckExportID(exportID); err != nil {
+		return "", err
+	}
+	return "import-" + strings.ToLower(exportID), nil
+}
+
+// PutManifest saves body, the manifest of an export. One that is there already stays: if it says the same, all is well,
+// otherwise ErrAnotherManifest.
+func (s *Store) PutManifest(ctx context.Context, exportID string, body io.ReadSeeker) error {
+	name, err := containerOf(exportID)
+	if err != nil {
+		return err
+	}
+	if err := s.createContainer(ctx, name); err != nil {
+		return err
+	}
+	fresh := &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: to.Ptr(azcore.ETagAny)}}
+	_, err = s.client.ServiceClient().NewContainerClient(name).NewBlockBlobClient(manifestBlob).
+		Upload(ctx, nopCloser{body}, &blockblob.UploadOptions{AccessConditions: fresh, HTTPHeaders: jsonHeaders()})
+	if bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet) {
+		return s.sameManifest(ctx, exportID, body)
+	}
+	return wrap("save", name, manifestBlob, err)
+}
+
+func (s *Store) sameManifest(ctx context.Context, exportID string, body io.ReadSeeker) error {
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	ours, err := ReadManifest(body)
+	if err != nil {
+		return err
+	}
+	theirs, err := s.Manifest(ctx, exportID)
+	if err != nil {
+		return err
+	}
+	if !ours.Same(theirs) {
+		return fmt.Errorf("import-%s/%s: %w", strings.ToLower(exportID), manifestBlob, ErrAnotherManifest)
+	}
+	return nil
+}
+
+// Manifest reads the manifest of an export.
+func (s *Store) Manifest(ctx context.Context, exportID string) (Manifest, error) {
+	name, err := containerOf(exportID)
+	if err != nil {
+		return Manifest{}, err
+	}
+	reply, err := s.client.DownloadStream(ctx, name, manifestBlob, nil)
+	if err != nil {
+		return Manifest{}, wrap("read", name, manifestBlob, err)
+	}
+	body := reply.NewRetryReader(ctx, nil)
+	defer body.Close()
+	m, err := ReadManifest(body)
+	return m, wrap("read", name, manifestBlob, err)
+}
+
+// PutPayload saves the body of an $import before it is posted. Saving the same body again is harmless.
+func (s *Store) PutPayload(ctx context.Context, exportID, payloadBlob string, body []byte) error {
+	return s.put(ctx, exportID, payloadBlob, bytes.NewReader(body))
+}
+
+// PutImportResult saves what the $import of a payload answered when it ended.
+func (s *Store) PutImportResult(ctx context.Context, exportID, payloadBlob string, body io.ReadSeeker) error {
+	return s.put(ctx, exportID, resultBlob(payloadBlob), body)
+}
+
+// ImportResult reads what PutImportResult saved.
+func (s *Store) ImportResult(ctx context.Context, exportID, payloadBlob string) (ImportResult, error) {
+	name, err := containerOf(exportID)
+	if err != nil {
+		return ImportResult{}, err
+	}
+	reply, err := s.client.DownloadStream(ctx, name, resultBlob(payloadBlob), nil)
+	if err != nil {
+		return ImportResult{}, wrap("read", name, resultBlob(payloadBlob), err)
+	}
+	body := reply.NewRetryReader(ctx, nil)
+	defer body.Close()
+	r, err := ReadImportResult(body)
+	return r, wrap("read", name, resultBlob(payloadBlob), err)
+}
+
+func resultBlob(payloadBlob string) string {
+	return strings.TrimSuffix(payloadBlob, ".json") + "_result.json"
+}
+
+func (s *Store) put(ctx context.Context, exportID, blobName string, body io.ReadSeeker) error {
+	name, err := containerOf(exportID)
+	if err != nil {
+		return err
+	}
+	_, err = s.client.ServiceClient().NewContainerClient(name).NewBlockBlobClient(blobName).
+		Upload(ctx, nopCloser{body}, &blockblob.UploadOptions{HTTPHeaders: jsonHeaders()})
+	return wrap("save", name, blobName, err)
+}
+
+func (s *Store) createContainer(ctx context.Context, name string) error {
+	_, err := s.client.CreateContainer(ctx, name, &container.CreateOptions{})
+	if bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+		return nil
+	}
+	return wrap("create", name, "", err)
+}
+
+func jsonHeaders() *blob.HTTPHeaders {
+	return &blob.HTTPHeaders{BlobContentType: to.Ptr("application/json")}
+}
+
+func wrap(op, containerName, blobName string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s blob %s/%s: %w", op, containerName, blobName, err)
+}
+
+type nopCloser struct{ io.ReadSeeker }
+
+func (nopCloser) Close() error { return nil }
