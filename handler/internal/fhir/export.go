@@ -1,0 +1,61 @@
+package fhir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// ExportRequest says what a $export takes: everything last updated in [Since, Till), to the millisecond. A service of the Cosmos kind takes what is
+// stamped exactly Till as well.
+type ExportRequest struct {
+	Since, Till time.Time // Till is needed: without it a service takes its own now, without a lag
+	History     bool      // every version, not the last one before Till alone
+	Deletes     bool      // soft deletes
+	MaxCount    int       // resources in one query of the service, at most 10,000; 0: not sent
+}
+
+// query is the request's parameters; their names are case-sensitive and unknown ones are refused.
+func (r ExportRequest) query() string {
+	query := "_isParallel=true"
+	switch {
+	case r.History && r.Deletes:
+		query += "&includeAssociatedData=" + url.QueryEscape("_history,_deleted")
+	case r.History:
+		query += "&includeAssociatedData=_history"
+	case r.Deletes:
+		query += "&includeAssociatedData=_deleted"
+	}
+	query += bound("_since", "", r.Since) + bound("_till", "", r.Till)
+	if r.MaxCount != 0 {
+		query += fmt.Sprintf("&_maxCount=%d", r.MaxCount)
+	}
+	return query
+}
+
+// StartExport starts an export of all types and returns its status URL, on the service's own base. The request is sent once: if its
+// reply is lost (Transient), a job may be running that nobody knows of.
+func (s *Service) StartExport(ctx context.Context, r ExportRequest) (statusURL string, err error) {
+	op := "start export " + Period{r.Since, r.Till}.String()
+	if r.Till.IsZero() || !r.Till.After(r.Since) {
+		return "", &Error{Op: op, Kind: Refused, Err: errors.New("the end is missing or not after the beginning")}
+	}
+	return s.start(ctx, exportJob, call{op: op, method: http.MethodGet, path: "/$export", query: r.query(), once: true,
+		accept: "application/fhir+json", prefer: "respond-async", want: []int{http.StatusAccepted}})
+}
+
+// PollExport asks how an export is doing: done is false while it queues or runs. When it has ended well, its manifest is streamed to read, whose
+// error is returned as it is; what the reader handed to read returns is the caller's context error or an *Error. An export that
+// failed is JobFailed, one that was deleted or never was is NotFound.
+func (s *Service) PollExport(ctx context.Context, statusURL string, read func(io.Reader) error) (done bool, err error) {
+	return s.poll(ctx, exportJob, statusURL, read)
+}
+
+// CancelExport cancels an export and, if it has ended, throws its manifest away. One that the service does not know counts as cancelled.
+func (s *Service) CancelExport(ctx context.Context, statusURL string) error {
+	return s.cancel(ctx, exportJob, statusURL)
+}
