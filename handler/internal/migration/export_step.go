@@ -1,0 +1,161 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"fhirmigration/handler/internal/fhir"
+	"fhirmigration/handler/internal/ledger"
+)
+
+// ExportStep is one tick of ExportTimer: follows the exports that run, closes and splits what is due, plans windows, and
+// starts exports. What can be waited for is no error.
+func (m *Migration) ExportStep(ctx context.Context) (Summary, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.Settings.StepBudget())
+	defer cancel()
+	t, err := m.begin(ctx, "export")
+	if t.chunk.JobID == 0 && errors.Is(err, ledger.ErrNotFound) || t.chunk.JobID > 0 && t.chunk.PlannedTill.IsZero() {
+		if err := t.startMigration(ctx); err != nil && !passing(err) {
+			return t.summary(), err
+		}
+		err = nil
+	}
+	if t.chunk.PlannedTill.IsZero() { // nothing could be read, or there is nothing to migrate yet
+		return t.summary(), err
+	}
+	errs := []error{err}
+	for _, part := range []func(context.Context) error{t.pollExports, t.closeDone, t.completeSplits, t.plan, t.startExports} {
+		err := part(ctx)
+		errs = append(errs, err)
+		if halting(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return t.summary(), errors.Join(errs...)
+}
+
+// pollExports asks, side by side, for every export that is due.
+func (t *tick) pollExports(ctx context.Context) error {
+	errs := make([]error, len(t.windows))
+	tooLarge := make([]string, len(t.windows))
+	g := errgroup.Group{}
+	g.SetLimit(sideBySide)
+	for i, w := range t.windows {
+		if w.Phase() != ledger.Exporting || t.Clock().Before(w.NotBefore) {
+			continue
+		}
+		t.sum.Polled++
+		g.Go(func() error {
+			if t.hasTime(ctx) {
+				t.windows[i], tooLarge[i], errs[i] = t.pollExport(ctx, w)
+			}
+			return nil
+		})
+	}
+	g.Wait()
+	for i, reason := range tooLarge {
+		if reason != "" && errs[i] == nil {
+			errs[i] = t.split(ctx, i, reason)
+		}
+	}
+	for _, w := range t.windows {
+		if p := w.Phase(); p == ledger.Exported || p == ledger.Done {
+			t.sum.Exported++
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// pollExport asks for the export of w once. tooLarge says why w is to be split.
+func (t *tick) pollExport(ctx context.Context, w ledger.Window) (_ ledger.Window, tooLarge string, _ error) {
+	var body *manifestBody
+	done, err := t.Source.PollExport(ctx, w.ExportStatusURL, spoolManifest(&body))
+	defer body.close()
+	switch {
+	case err == nil && !done:
+		next, moveErr := w.ExportStillRunning(t.nextPoll(nil))
+		next, _, err = t.save(ctx, w, next, moveErr)
+		return next, "", err
+	case err == nil:
+		return t.exportEnded(ctx, w, body)
+	case kindOf(err) == fhir.JobFailed && jobStatus(err) == 413 && splittable(w):
+		return w, err.Error(), nil
+	case kindOf(err) == fhir.JobFailed, errors.Is(err, errManifest):
+		return t.failExport(ctx, w, err.Error())
+	case kindOf(err) == fhir.NotFound && w.UnknownPolls+1 >= maxUnknownPolls:
+		return t.failExport(ctx, w, fmt.Sprintf("the source does not know the job: %v", err))
+	case kindOf(err) == fhir.NotFound:
+		next, moveErr := w.ExportUnknown(t.nextPoll(nil))
+		next, _, err = t.save(ctx, w, next, moveErr)
+		return next, "", err
+	}
+	next, err := t.wait(ctx, w, withRole(err, roleExporter, "source"))
+	return next, "", err
+}
+
+// exportEnded takes an export's 200: the manifest is saved before anything else, then it is compared with what the source
+// counts itself, then the row says exported.
+func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestBody) (_ ledger.Window, tooLarge string, _ error) {
+	if err := t.Staging.PutManifest(ctx, w.ExportID, body); err != nil {
+		return t.manifestNotSaved(ctx, w, err)
+	}
+	m := body.manifest
+	counted, disbelief, err := t.believe(ctx, w, m.Lines())
+	switch {
+	case err != nil && halting(err):
+		next, err := t.wait(ctx, w, withRole(err, roleReader, "source"))
+		return next, "", err
+	case err != nil && w.CountTries+1 < maxCountTries:
+		t.Log.Info("the source could not be counted after the export", "window", w.Number, "error", err.Error())
+		next, moveErr := w.CountMissing(err.Error(), t.nextPoll(err))
+		next, _, err = t.save(ctx, w, next, moveErr)
+		return next, "", err
+	case err != nil && m.Lines() == 0: // an empty answer is believed only when the source says so too
+		return t.failExport(ctx, w, fmt.Sprintf("the export is empty and the source could not be counted: %v", err))
+	case disbelief != "":
+		return t.failExport(ctx, w, disbelief)
+	}
+	payloads := m.Payloads(t.Settings.FileCount)
+	if len(payloads) > maxPayloads {
+		if splittable(w) {
+			return w, fmt.Sprintf("%d files need %d imports, more than %d", len(m.Files), len(payloads), maxPayloads), nil
+		}
+		next, moveErr := w.Hold(fmt.Sprintf("%d files need %d imports, more than %d, and the window cannot be split: raise AZURE_FileCount", len(m.Files), len(payloads), maxPayloads), t.Clock())
+		next, _, err := t.save(ctx, w, next, moveErr)
+		return next, "", err
+	}
+	lines := make([]int64, len(payloads))
+	for i, files := range payloads {
+		for _, f := range files {
+			lines[i] += f.Count
+		}
+	}
+	next, moveErr := w.ExportDone(ledger.Manifest{CountsByType: m.CountsByType(), SearchParameters: m.SearchParameters(), PayloadLines: lines}, counted, t.Clock())
+	next, saved, err := t.save(ctx, w, next, moveErr)
+	if saved {
+		t.Log.Info("export completed", "event", "Export", "window", w.Number, "exportId", w.ExportID, "lines", m.Lines(), "files", len(m.Files), "sourceCount", counted, "payloads", len(payloads))
+	}
+	return next, "", err
+}
+
+// failExport records a failed attempt of an export.
+func (t *tick) failExport(ctx context.Context, w ledger.Window, reason string) (_ ledger.Window, tooLarge string, _ error) {
+	t.Log.Warn("export failed", "event", "Export", "window", w.Number, "exportId", w.ExportID, "reason", reason)
+	next, moveErr := w.ExportFailed(reason, t.Clock(), t.nextAttempt(w.Attempts), t.Settings.MaxExportRetries)
+	next, _, err := t.save(ctx, w, next, moveErr)
+	return next, "", err
+}
+
+// wait leaves w as it is for a while. cause is returned unless it goes away by itself.
+func (t *tick) wait(ctx context.Context, w ledger.Window, cause error) (ledger.Window, error) {
+	t.Log.Info("waiting", "window", w.Number, "error", cause.Error())
+	next, moveErr := w.Waiting(t.nextPoll(cause))
+	next, _, err := t.save(ctx, w, next, moveErr)
+	if passing(cause) {
+		return next, err
+	}
+	return next, errors.Join(fmt.Errorf("%s: %w", w.Name(), cause), err)
+}

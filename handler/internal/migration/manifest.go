@@ -1,0 +1,76 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/handler/internal/staging"
+)
+
+// errManifest: the export ended well, but with a manifest that cannot be worked with. Asking again gives the same one.
+var errManifest = errors.New("unusable manifest")
+
+// manifestBody is an export's 200 body, spooled to a file: it has many megabytes when the export has many files, is read
+// once to be checked, and then uploaded.
+type manifestBody struct {
+	*os.File
+	manifest staging.Manifest
+}
+
+// spoolManifest returns what fhir.Service.PollExport hands the body to. A body that breaks off is an error of the transport: the
+// manifest is asked for again.
+func spoolManifest(into **manifestBody) func(io.Reader) error {
+	return func(body io.Reader) (err error) {
+		b := &manifestBody{}
+		if b.File, err = spool(body); err != nil {
+			return err
+		}
+		*into = b
+		if b.manifest, err = staging.ReadManifest(b); errors.Is(err, staging.ErrExportErrors) {
+			return fmt.Errorf("%w: %w", errManifest, err)
+		} else if err != nil {
+			return err
+		}
+		_, err = b.Seek(0, io.SeekStart)
+		return err
+	}
+}
+
+func (b *manifestBody) close() {
+	if b != nil && b.File != nil {
+		b.File.Close()
+	}
+}
+
+// spool copies body to a temporary file that is already unlinked: nothing is left behind, even by a kill.
+func spool(body io.Reader) (*os.File, error) {
+	f, err := os.CreateTemp("", "fhir-migration-*")
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	os.Remove(f.Name())
+	if _, err := io.Copy(f, body); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	return f, nil
+}
+
+// manifestNotSaved: a container that another migration left under the same export id holds the window, since importing
+// what lies there would import something else. Any other error of storage is tried again.
+func (t *tick) manifestNotSaved(ctx context.Context, w ledger.Window, cause error) (_ ledger.Window, tooLarge string, _ error) {
+	if !errors.Is(cause, staging.ErrAnotherManifest) {
+		return w, "", fmt.Errorf("%s: %w", w.Name(), cause)
+	}
+	next, moveErr := w.Hold(cause.Error()+": delete or rename that container of an earlier migration, then release the window", t.Clock())
+	next, _, err := t.save(ctx, w, next, moveErr)
+	return next, "", err
+}

@@ -1,0 +1,272 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fhirmigration/handler/internal/fhir"
+	"fhirmigration/handler/internal/ledger"
+)
+
+// startMigration inserts the chunk row, or completes one that does not say where to start: at StartDate, else at what is
+// oldest at the source. An empty source without a StartDate leaves nothing behind and is asked again.
+func (t *tick) startMigration(ctx context.Context) error {
+	start, found, err := t.Settings.StartDate, true, error(nil)
+	if start.IsZero() {
+		start, found, err = t.first(ctx, fhir.Period{})
+	}
+	if err != nil {
+		return fmt.Errorf("find the oldest resource: %w", withRole(err, roleReader, "source"))
+	}
+	if !found {
+		t.sum.Waiting = "the source is empty"
+		return nil
+	}
+	start = start.UTC().Truncate(time.Millisecond)
+	if t.chunk.JobID > 0 {
+		_, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Begin(start) })
+		return err
+	}
+	if err := t.Ledger.CreateTables(ctx); err != nil {
+		return err
+	}
+	chunk, err := t.Ledger.InsertChunk(ctx, ledger.NewChunk(start))
+	if errors.Is(err, ledger.ErrExists) { // another tick, or our own insert whose reply was lost
+		chunk, err = t.Ledger.Chunk(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	t.chunk = chunk
+	t.Log.Info("migration started", "event", "Export", "from", ledger.FormatInstant(t.chunk.PlannedTill))
+	return nil
+}
+
+// pinned are the settings that decide what is exported: changed half-way, some windows would hold more than others.
+func (m *Migration) pinned() map[string]string {
+	s := m.Settings
+	return map[string]string{
+		"SourceUri":         s.SourceUri,
+		"DestinationUri":    s.DestinationUri,
+		"ExportWithHistory": fmt.Sprint(s.ExportWithHistory),
+		"ExportWithDelete":  fmt.Sprint(s.ExportWithDelete),
+		"ImportMode":        fmt.Sprint(s.ImportMode),
+		"StartDate":         ledger.FormatInstant(s.StartDate),
+	}
+}
+
+// plan makes windows until enough are open or nothing is left to plan.
+func (t *tick) plan(ctx context.Context) error {
+	if _, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Pin(t.pinned()) }); err != nil {
+		return err
+	}
+	if diff := t.chunk.PinnedDifference(t.pinned()); diff != "" {
+		return fmt.Errorf("nothing new is planned: settings changed that must not change half-way: %s; set them back, or use new table names for a new migration", diff)
+	}
+	if t.count(ledger.Held) >= maxHeld {
+		t.sum.Waiting = fmt.Sprintf("%d windows are held", maxHeld)
+		return nil
+	}
+	if t.Clock().Before(t.chunk.NotBefore) || !t.roomForOne() {
+		return nil
+	}
+	now, err := t.Source.Now(ctx)
+	if err != nil {
+		return t.planLater(ctx, err)
+	}
+	till, final := t.planTill(now)
+	for t.roomForOne() && t.hasTime(ctx) {
+		moved, err := t.planNext(ctx, till, final)
+		if err != nil {
+			return t.planLater(ctx, err)
+		}
+		if !moved {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (t *tick) roomForOne() bool {
+	return len(t.chunk.Open)-t.count(ledger.Held) < t.Settings.MaxOpenWindows
+}
+
+// planTill is how far windows may be planned: the source's now less the safety lag, or EndDate in a range run. final says
+// that nothing comes after it.
+func (t *tick) planTill(now time.Time) (till time.Time, final bool) {
+	till = now.Add(-t.Settings.SafetyLag()).Truncate(time.Millisecond)
+	if end := t.Settings.EndDate; t.Settings.SpecificRun && !end.After(till) {
+		return end.Truncate(time.Millisecond), true
+	}
+	return till, false
+}
+
+// planLater: what stands in the way of planning goes away by itself, or is reported.
+func (t *tick) planLater(ctx context.Context, cause error) error {
+	t.Log.Info("planning waits", "error", cause.Error())
+	if passing(cause) {
+		return nil
+	}
+	return fmt.Errorf("plan from %s: %w", ledger.FormatInstant(t.chunk.PlannedTill), withRole(cause, roleReader, "source"))
+}
+
+// planNext plans one window or jumps one empty stretch. moved is false when there is nothing to plan for now.
+func (t *tick) planNext(ctx context.Context, limit time.Time, final bool) (moved bool, err error) {
+	since := t.chunk.PlannedTill
+	till := since.Add(t.Settings.ChunkLength())
+	if till.After(limit) {
+		till = limit
+	}
+	tooShort := till.Equal(limit) && !final && till.Sub(since) < t.Settings.TailInterval()
+	if !till.After(since) || tooShort {
+		return t.adopt(ctx, t.chunk.JobID)
+	}
+	n, till, err := t.sizeWindow(ctx, since, till)
+	if err != nil {
+		return t.planUncounted(ctx, since, limit, err)
+	}
+	if n > 0 {
+		return true, t.insertWindow(ctx, since, till)
+	}
+	return t.jump(ctx, since, till, limit)
+}
+
+// sizeWindow counts [since, till) and halves it while it holds more than ChunkLimit.
+func (t *tick) sizeWindow(ctx context.Context, since, till time.Time) (int64, time.Time, error) {
+	for {
+		n, err := t.countWindow(ctx, fhir.Period{Since: since, Till: till})
+		if err != nil || n <= t.Settings.ChunkLimit || till.Sub(since) < 2*time.Millisecond {
+			return n, till, err
+		}
+		till = since.Add(till.Sub(since) / 2).Truncate(time.Millisecond)
+	}
+}
+
+// countWindow counts what an export of p may hold: with history or deletes on, versions, so that a window with nothing but
+// deletions or superseded versions counts.
+func (t *tick) countWindow(ctx context.Context, p fhir.Period) (int64, error) {
+	count := t.Source.CountResources
+	if t.Settings.ExportWithHistory || t.Settings.ExportWithDelete {
+		count = t.Source.CountVersions
+	}
+	c, err := count(ctx, p)
+	return c.N, err
+}
+
+// first finds the oldest of what an export of p may hold.
+func (t *tick) first(ctx context.Context, p fhir.Period) (time.Time, bool, error) {
+	if t.Settings.ExportWithHistory || t.Settings.ExportWithDelete {
+		return t.Source.FirstVersion(ctx, p)
+	}
+	return t.Source.FirstResource(ctx, p)
+}
+
+// planUncounted: a count that failed is a count we do not have, never zero. It is asked for again on later ticks, and after
+// the third time the window is cut like the last one and exported anyway: an export of nothing costs little.
+func (t *tick) planUncounted(ctx context.Context, since, limit time.Time, cause error) (bool, error) {
+	if halting(cause) {
+		return false, cause
+	}
+	if t.chunk.CountTries+1 < maxCountTries {
+		notBefore := t.nextPoll(cause)
+		_, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.CountMissing(since, notBefore) })
+		return false, errors.Join(cause, err)
+	}
+	till := since.Add(t.lastLength())
+	if till.After(limit) {
+		till = limit
+	}
+	t.Log.Warn("window planned without a count", "event", "Export", "since", ledger.FormatInstant(since), "till", ledger.FormatInstant(till), "error", cause.Error())
+	return true, t.insertWindow(ctx, since, till)
+}
+
+// lastLength is the length of the newest open window, as ChunkLimit made it, or that of the settings.
+func (t *tick) lastLength() time.Duration {
+	for i := len(t.windows) - 1; i >= 0; i-- {
+		if w := t.windows[i]; w.Till.Equal(t.chunk.PlannedTill) {
+			return w.Till.Sub(w.Since)
+		}
+	}
+	return t.Settings.ChunkLength()
+}
+
+// insertWindow inserts a window under the next number and lists it. A row that is there already is adopted instead.
+func (t *tick) insertWindow(ctx context.Context, since, till time.Time) error {
+	number := t.chunk.JobID
+	w, err := t.Ledger.InsertWindow(ctx, ledger.NewWindow(number, since, till))
+	if errors.Is(err, ledger.ErrExists) {
+		_, err := t.adopt(ctx, number)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return t.list(ctx, w)
+}
+
+// list puts w among the open windows, once in its life.
+func (t *tick) list(ctx context.Context, w ledger.Window) error {
+	listed, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.List(w.Number, w.Since, w.Till) })
+	if err != nil {
+		return fmt.Errorf("list %s: %w", w.Name(), err)
+	}
+	if listed {
+		t.windows = append(t.windows, w)
+		t.sum.Planned++
+		t.Log.Info("window planned", "event", "Export", "window", w.Number, "since", ledger.FormatInstant(w.Since), "till", ledger.FormatInstant(w.Till))
+	}
+	return nil
+}
+
+// adopt looks up the row under number. A window was inserted by a tick that died before listing it, and is listed as it
+// stands, never cut anew; a row that is no window is a number to skip. found is false when there is no row.
+func (t *tick) adopt(ctx context.Context, number int) (found bool, err error) {
+	w, err := t.Ledger.Window(ctx, number)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		return false, nil
+	case errors.Is(err, ledger.ErrNotWindow):
+		t.Log.Info("row number skipped: the row is no window", "number", number)
+		_, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Skip(number) })
+		return true, err
+	case err != nil:
+		return false, err
+	}
+	return true, t.list(ctx, w)
+}
+
+// jump moves plannedTill over a stretch in which there is nothing. The first thing behind it must be found by a search that
+// is exhausted, and the stretch must count 0; and a row that waits to be adopted goes first.
+func (t *tick) jump(ctx context.Context, since, till, limit time.Time) (moved bool, err error) {
+	number := t.chunk.JobID
+	if found, err := t.adopt(ctx, number); found || err != nil {
+		return found, err
+	}
+	to, found, err := t.first(ctx, fhir.Period{Since: since, Till: limit})
+	if err != nil {
+		return false, err
+	}
+	to = to.Truncate(time.Millisecond)
+	if !found {
+		to = limit
+	}
+	if to.Before(till) { // the search knows what the count did not
+		return true, t.insertWindow(ctx, since, till)
+	}
+	if to.After(till) {
+		n, err := t.countWindow(ctx, fhir.Period{Since: since, Till: to})
+		if err != nil {
+			return t.planUncounted(ctx, since, limit, err)
+		}
+		if n > 0 {
+			return true, t.insertWindow(ctx, since, till)
+		}
+	}
+	jumped, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Jump(since, to, number) })
+	if jumped {
+		t.Log.Info("empty stretch passed over", "event", "Export", "since", ledger.FormatInstant(since), "till", ledger.FormatInstant(to))
+	}
+	return jumped, err
+}

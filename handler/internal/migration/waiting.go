@@ -1,0 +1,74 @@
+package migration
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"fhirmigration/handler/internal/fhir"
+)
+
+// kindOf is how fhir classified the error of a call, 0 for an error of anything but a FHIR service.
+func kindOf(err error) fhir.Kind {
+	var e *fhir.Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return 0
+}
+
+// jobStatus is the HTTP status that a failed job ended with, 0 when err is not that.
+func jobStatus(err error) int {
+	var e *fhir.Error
+	if errors.As(err, &e) && e.Kind == fhir.JobFailed {
+		return e.Status
+	}
+	return 0
+}
+
+// nextPoll is when a job that runs, or a service that could not answer, is asked again: after the poll interval, or later
+// when the service asked for that.
+func (m *Migration) nextPoll(err error) time.Time {
+	wait := m.Settings.PollInterval()
+	var e *fhir.Error
+	if errors.As(err, &e) {
+		wait = max(wait, e.RetryAfter)
+	}
+	return m.Clock().Add(wait)
+}
+
+// nextAttempt is when a window is tried again after attempts failed ones: pauses grow from the poll interval to an hour.
+func (m *Migration) nextAttempt(attempts int) time.Time {
+	pause := m.Settings.PollInterval()
+	for range attempts {
+		pause = min(2*pause, longestPause)
+	}
+	return m.Clock().Add(pause)
+}
+
+// passing says whether err goes away by itself, so that waiting is all there is to do and nobody need be told.
+func passing(err error) bool { return kindOf(err) == fhir.Transient }
+
+// halting says whether err concerns every call that would follow, so that the step ends here. It goes on by itself once the
+// cause is gone.
+func halting(err error) bool {
+	switch kindOf(err) {
+	case fhir.Forbidden, fhir.Unauthorized:
+		return true
+	}
+	return false
+}
+
+// withRole names the role whose lack is what a 403 means.
+func withRole(err error, role, where string) error {
+	if kindOf(err) == fhir.Forbidden {
+		return fmt.Errorf("%w; give the function app's identity the role %q on the %s FHIR service, then it goes on by itself", err, role, where)
+	}
+	return err
+}
+
+const (
+	roleExporter = "FHIR Data Exporter"
+	roleReader   = "FHIR Data Reader"
+	roleImporter = "FHIR Data Importer"
+)

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"fhirmigration/handler/internal/routes"
+	"fhirmigration/handler/internal/settings"
+)
+
+// version is stamped by the build (-ldflags "-X main.version=...").
+var version = "dev"
+
+// run serves the functions until ctx ends. It listens where the host says (FUNCTIONS_CUSTOMHANDLER_PORT in environ), reads the
+// app settings from environ, takes the time from clock and logs to stdout, one JSON line a transition.
+//
+// Settings that are missing or invalid do not end it: a process that exits is started again and again and takes the host
+// down. It then answers GET / as ever, and each call of a function with 500 and a line that names the setting.
+func run(ctx context.Context, environ []string, clock func() time.Time, stdout io.Writer) error {
+	log := slog.New(slog.NewJSONHandler(stdout, nil))
+	port := lookup(environ, "FUNCTIONS_CUSTOMHANDLER_PORT")
+	if port == "" {
+		return errors.New("FUNCTIONS_CUSTOMHANDLER_PORT is not set: this program is started by the Azure Functions host (func start), or by make demo")
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	set, err := settings.Load(environ)
+	options := routes.Options{SettingsError: err, Log: log}
+	if err == nil {
+		options.Migration, options.SettingsError = wire(set, clock, rand.Reader, log)
+	}
+	log.Info("handler started", "version", version, "commit", commit(), "port", port, "settings", set)
+	return serve(ctx, listener, routes.New(options))
+}
+
+// serve answers on listener until ctx ends. There are no time-outs but for headers: an invocation may take as long as
+// functionTimeout, which the host watches.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return server.Shutdown(stopping)
+}
+
+func lookup(environ []string, name string) string {
+	value := ""
+	for _, e := range environ {
+		if n, v, ok := strings.Cut(e, "="); ok && n == name {
+			value = v
+		}
+	}
+	return value
+}
+
+func commit() string {
+	info, _ := debug.ReadBuildInfo()
+	if info == nil {
+		return ""
+	}
+	revision, dirty := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = " (dirty)"
+		}
+	}
+	return revision + dirty
+}
