@@ -91,10 +91,10 @@ type notBundle struct{ why string }
 
 func (e notBundle) Error() string { return e.why }
 
-// readBundle reads a bundle from r and hands its entries to each, which may be nil. Errors are those of r, those of each as they
+// readBundle reads a bundle of at most limit bytes from r and hands its entries to each, which may be nil. Errors are those of r, those of each as they
 // are, or a notBundle.
-func readBundle(r io.Reader, each func(entry) error) (page, error) {
-	source := &bounded{from: r, left: maxBundle}
+func readBundle(r io.Reader, limit int64, each func(entry) error) (page, error) {
+	source := &bounded{from: r, left: limit}
 	b := bundleReader{json: json.NewDecoder(source), each: each}
 	err := b.object(b.member)
 	switch {
@@ -233,7 +233,7 @@ type bounded struct {
 // Read reads on, up to the bound.
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		b.err = notBundle{fmt.Sprintf("longer than %d MiB", maxBundle>>20)}
+		b.err = notBundle{"longer than is ever asked for"}
 		return 0, b.err
 	}
 	n, err := b.from.Read(p[:min(int64(len(p)), b.left)])

@@ -152,7 +152,7 @@ func (s *Service) page(ctx context.Context, c call, each func(entry) error) (nex
 
 // bundle reads an answer as a bundle.
 func (a *answer) bundle(each func(entry) error) (page, error) {
-	p, err := readBundle(a.body, each)
+	p, err := readBundle(a.body, maxBundle, each)
 	var not notBundle
 	if errors.As(err, &not) {
 		return page{}, a.unreadable(not.why)
