@@ -1,0 +1,94 @@
+package demo
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+)
+
+// Options say what the demo does.
+type Options struct {
+	// Data is a file or a folder of NDJSON to migrate in place of synthetic data, "" for synthetic data.
+	Data string
+	// Resources is how many synthetic resources there are.
+	Resources int
+	// Seed decides what they are, and when the handler is killed under Chaos.
+	Seed uint64
+	// Chaos kills the handler every few seconds.
+	Chaos bool
+	// Keep leaves everything running after the comparison, until the context ends.
+	Keep bool
+	// Root is the folder of the function app: host.json, the functions' folders, bin/handler.
+	Root string
+
+	// Out takes everything the demo says. Terminal tells whether it is one: then there are bars, else lines.
+	Out      io.Writer
+	Terminal bool
+	// Clock tells the time, Random gives bytes nobody can guess.
+	Clock  func() time.Time
+	Random io.Reader
+}
+
+// Parse reads the options from the command line, and those that it does not name from the environment: DATA, RESOURCES,
+// SEED, CHAOS, KEEP. It returns flag.ErrHelp when help was asked for and printed to usage.
+func Parse(arguments []string, lookup func(string) (string, bool), usage io.Writer) (Options, error) {
+	var o Options
+	e := environment{lookup: lookup}
+	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.StringVar(&o.Data, "data", e.text("DATA", ""), "file or folder of NDJSON (.ndjson, .ndjson.gz) to migrate; synthetic data without it (DATA)")
+	flags.IntVar(&o.Resources, "resources", e.number("RESOURCES", 20_000), "number of synthetic resources (RESOURCES)")
+	flags.Uint64Var(&o.Seed, "seed", uint64(e.number("SEED", 1)), "decides everything left to chance (SEED)")
+	flags.BoolVar(&o.Chaos, "chaos", e.yes("CHAOS"), "kill the handler every few seconds (CHAOS=1)")
+	flags.BoolVar(&o.Keep, "keep", e.yes("KEEP"), "leave everything running until Ctrl-C (KEEP=1)")
+	flags.StringVar(&o.Root, "root", ".", "folder of the function app")
+	if err := e.err(); err != nil {
+		return Options{}, err
+	}
+	if err := flags.Parse(arguments); err != nil {
+		return Options{}, err
+	}
+	if flags.NArg() > 0 {
+		return Options{}, fmt.Errorf("argument %q: there are flags only, see -help", flags.Arg(0))
+	}
+	if o.Resources < 1 {
+		return Options{}, fmt.Errorf("%d resources: ask for one or more", o.Resources)
+	}
+	return o, nil
+}
+
+// environment reads variables and collects what is wrong with them.
+type environment struct {
+	lookup   func(string) (string, bool)
+	problems []error
+}
+
+func (e *environment) text(name, otherwise string) string {
+	if value, ok := e.lookup(name); ok && value != "" {
+		return value
+	}
+	return otherwise
+}
+
+func (e *environment) number(name string, otherwise int) int {
+	text := e.text(name, strconv.Itoa(otherwise))
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		e.problems = append(e.problems, fmt.Errorf("%s is %q: set it to a whole number", name, text))
+	}
+	return n
+}
+
+func (e *environment) yes(name string) bool {
+	text := e.text(name, "0")
+	yes, err := strconv.ParseBool(text)
+	if err != nil {
+		e.problems = append(e.problems, fmt.Errorf("%s is %q: set it to 1 or 0", name, text))
+	}
+	return yes
+}
+
+func (e *environment) err() error { return errors.Join(e.problems...) }
