@@ -60,11 +60,7 @@ func (t *tick) followImports(ctx context.Context, w ledger.Window) (_ ledger.Win
 	if len(due) == 0 && w.CompletedCount < len(w.Payloads) {
 		return w, 0, nil
 	}
-	manifest, err := t.Staging.Manifest(ctx, w.ExportID)
-	if err != nil {
-		return w, 0, fmt.Errorf("%s: %w", w.Name(), err)
-	}
-	payloads, err := t.payloadFiles(w, manifest)
+	payloads, err := t.payloads(ctx, w)
 	if err != nil {
 		return w, 0, err
 	}
@@ -110,9 +106,13 @@ func (t *tick) duePolls(ctx context.Context, w ledger.Window) (due []int) {
 	return due
 }
 
-// payloadFiles derives the payloads of w from its manifest, as they were when it was exported: FileCount may have been
-// changed since.
-func (t *tick) payloadFiles(w ledger.Window, m staging.Manifest) ([][]staging.File, error) {
+// payloads derives the files of each payload of w from its manifest, as they were when it was exported: FileCount may have
+// been changed since.
+func (t *tick) payloads(ctx context.Context, w ledger.Window) ([][]staging.File, error) {
+	m, err := t.Staging.Manifest(ctx, w.ExportID)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", w.Name(), err)
+	}
 	payloads := m.Payloads(t.Settings.FileCount)
 	if sameShape(w, payloads) {
 		return payloads, nil

@@ -21,27 +21,42 @@ func (t *tick) postImports(ctx context.Context) error {
 	}
 	var errs []error
 	for i := range t.windows {
-		for running < t.Settings.PayloadCount && t.hasTime(ctx) {
-			n := t.nextPayload(t.windows[i])
-			if n < 0 {
-				break
-			}
-			before := countPosted(t.windows[i])
-			next, err := t.postImport(ctx, t.windows[i], n)
-			t.windows[i] = next
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: post payload %d: %w", next.Name(), n+1, err))
-			}
-			if halting(err) {
-				return errors.Join(errs...)
-			}
-			if countPosted(next) == before {
-				break
-			}
-			running++
+		posted, err := t.postWindow(ctx, i, t.Settings.PayloadCount-running)
+		running += posted
+		errs = append(errs, err)
+		if halting(err) {
+			break
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// postWindow posts payloads of window i, at most room of them. Its manifest is read once for all.
+func (t *tick) postWindow(ctx context.Context, i, room int) (posted int, _ error) {
+	if room <= 0 || t.nextPayload(t.windows[i]) < 0 {
+		return 0, nil
+	}
+	payloads, err := t.payloads(ctx, t.windows[i])
+	if err != nil {
+		return 0, err
+	}
+	for posted < room && t.hasTime(ctx) {
+		w := t.windows[i]
+		n := t.nextPayload(w)
+		if n < 0 {
+			break
+		}
+		next, err := t.postImport(ctx, w, n, payloads[n])
+		t.windows[i] = next
+		if err != nil {
+			return posted, fmt.Errorf("%s: post payload %d: %w", w.Name(), n+1, err)
+		}
+		if countPosted(next) == countPosted(w) {
+			break // postponed, or another tick has the row
+		}
+		posted++
+	}
+	return posted, nil
 }
 
 func countPosted(w ledger.Window) (n int) {
@@ -68,20 +83,12 @@ func (t *tick) nextPayload(w ledger.Window) int {
 
 // postImport saves the exact request body as a blob, posts it, and saves the status URL. A tick that dies in between, or
 // another one that does the same, posts the same bytes and gets the same job.
-func (t *tick) postImport(ctx context.Context, w ledger.Window, i int) (ledger.Window, error) {
-	manifest, err := t.Staging.Manifest(ctx, w.ExportID)
-	if err != nil {
-		return w, err
-	}
-	payloads, err := t.payloadFiles(w, manifest)
-	if err != nil {
-		return w, err
-	}
+func (t *tick) postImport(ctx context.Context, w ledger.Window, i int, files []staging.File) (ledger.Window, error) {
 	p := w.Payloads[i]
 	body, err := staging.ImportRequest{
 		Mode:   string(t.Settings.ImportMode),
 		Source: fmt.Sprintf("urn:fhir-migration:window-%d:export-%s:payload-%d:post-%d", w.Number, w.ExportID, i+1, p.Post),
-		Files:  payloads[i],
+		Files:  files,
 	}.Body()
 	if err != nil {
 		return w, err
