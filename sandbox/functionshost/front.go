@@ -73,7 +73,7 @@ func (h *Host) serveFunction(w http.ResponseWriter, r *http.Request) {
 func (h *Host) route(r *http.Request) *function {
 	var found []*function
 	for _, f := range h.functions {
-		if f.Err == nil && f.Trigger == "http" && f.allows(r.Method) && f.route.matches(r.URL.Path) {
+		if f.Err == nil && f.Trigger == "http" && f.allows(r.Method) && f.route.matches(r.URL.EscapedPath()) {
 			found = append(found, f)
 		}
 	}

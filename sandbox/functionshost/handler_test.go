@@ -36,6 +36,8 @@ func runHandler(mode string) int {
 		return 0
 	case "exit200":
 		return 200
+	case "identity":
+		return printTokens()
 	case "deaf":
 		select {}
 	}
@@ -162,6 +164,7 @@ func handleHTTP(w http.ResponseWriter, r *http.Request, answer func(int, string,
 	case "halved":
 		w.Header().Set("Content-Length", "100")
 		io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case "crash":
 		os.Exit(3)
@@ -217,7 +220,9 @@ func (a *app) http(t *testing.T, name, properties string) {
 }
 
 // override sets a value of host.json by its app setting.
-func (a *app) override(path, value string) { a.options.Settings["AzureFunctionsJobHost__"+path] = value }
+func (a *app) override(path, value string) {
+	a.options.Settings["AzureFunctionsJobHost__"+path] = value
+}
 
 // start starts the host, which the test's end closes.
 func (a *app) start(t *testing.T) *Host {

@@ -3,6 +3,7 @@ package functionshost
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,6 +62,7 @@ func pathSegments(path string) []string {
 	return slices.DeleteFunc(strings.Split(path, "/"), func(s string) bool { return s == "" })
 }
 
+// matches takes a path as it is on the wire, so that an escaped slash does not part two segments.
 func (r route) matches(path string) bool {
 	got := pathSegments(path)
 	for i, s := range r {
@@ -69,11 +71,19 @@ func (r route) matches(path string) bool {
 			return true
 		case i >= len(got):
 			return s.optional
-		case s.literal != "" && s.literal != strings.ToLower(got[i]):
+		case s.literal != "" && s.literal != unescaped(got[i]):
 			return false
 		}
 	}
 	return len(got) == len(r)
+}
+
+// unescaped is a segment as literals are kept.
+func unescaped(segment string) string {
+	if plain, err := url.PathUnescape(segment); err == nil {
+		segment = plain
+	}
+	return strings.ToLower(segment)
 }
 
 // compare orders routes so that the more particular goes first: literals before parameters before catch-alls, from the left.
