@@ -1,0 +1,187 @@
+package fhirservice
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// orchestration is the tenth of an import's time that passes before the first processing unit is at work.
+const orchestration = 10
+
+// importWork is the work of an import job. Its inputs are read in the background from the start; each unit is loaded into the store when its time has come.
+type importWork struct {
+	service    *Service
+	job        *job
+	definition *importDefinition
+	faults     hits
+
+	started      time.Time
+	read         chan struct{} // closed when the background is done with the fields below
+	units        []*unit
+	failure      *Failure
+	orchestrated bool // the units are known to the status endpoint
+	finished     bool // the time is up: result or failure is visible
+	flip         bool // a byte is still to be changed
+}
+
+// start is called with the schedule locked.
+func (w *importWork) start(ctx context.Context, at time.Time) {
+	w.started, w.read = at, make(chan struct{})
+	w.flip = w.faults.first(func(f *Fault) bool { return f.FlipByte }) != nil
+	w.service.schedule.background(func() {
+		defer close(w.read)
+		units, err := w.readInputs(ctx)
+		if err != nil {
+			w.failure = exportFailure(err)
+			return
+		}
+		w.units = units
+		w.spoil()
+	})
+}
+
+// spoil marks the lines that faults are about. Lines that are refused anyway do not count.
+func (w *importWork) spoil() {
+	refuse, drop, lose := 0, 0, 0
+	for _, f := range w.faults {
+		refuse, drop, lose = refuse+f.RefuseLines, drop+f.ShortImport, lose+f.LoseLines
+	}
+	for _, u := range w.units {
+		for i := range u.lines {
+			l := &u.lines[i]
+			switch {
+			case l.problem != "":
+			case refuse > 0:
+				refuse--
+				l.problem = "The resource was refused because a fault was asked for."
+			case drop > 0:
+				drop--
+				l.dropped = true
+			case lose > 0:
+				lose--
+				l.lost = true
+			}
+		}
+	}
+}
+
+// milestones wait until the inputs are read. First the orchestrator ends, then one unit after the other, each after its share of lines.
+func (w *importWork) milestones() []milestone {
+	<-w.read
+	total := 0
+	for _, u := range w.units {
+		u.id = w.service.schedule.nextIDLocked()
+		total += len(u.lines)
+	}
+	whole := workTime(w.service.o.ImportTime, total)
+	begun := w.started.Add(whole / orchestration)
+	plan := []milestone{{at: begun, reach: w.orchestrate}}
+	if w.failure != nil {
+		return plan
+	}
+	done := 0
+	for i, u := range w.units {
+		done += len(u.lines)
+		at := begun.Add(share(whole-whole/orchestration, done, total))
+		plan = append(plan, milestone{at: at, reach: func() bool { return w.process(u, at, i == len(w.units)-1) }})
+	}
+	return plan
+}
+
+// orchestrate is reached when all inputs are known to be there, or one is not.
+func (w *importWork) orchestrate() bool {
+	if w.failure != nil {
+		w.finished = true
+		return false
+	}
+	w.orchestrated = true
+	return true
+}
+
+// process loads one unit. A failure ends the import and leaves what was loaded before.
+func (w *importWork) process(u *unit, at time.Time, last bool) bool {
+	if f := w.faults.first(func(f *Fault) bool { return f.FailJob != nil }); f != nil && last {
+		return w.fail(f.FailJob)
+	}
+	if err := w.load(u, at); err != nil {
+		input := w.definition.Inputs[u.input].URL
+		f := exportFailure(err)
+		return w.fail(&Failure{Status: f.Status, Reason: f.Reason + " ErrorFile: " + input})
+	}
+	u.done = true
+	w.finished = last
+	return !last
+}
+
+func (w *importWork) fail(f *Failure) bool {
+	w.failure, w.finished = f, true
+	return false
+}
+
+// load merges the lines of a unit in batches and writes its error log.
+func (w *importWork) load(u *unit, at time.Time) error {
+	m := &merge{
+		store: w.service.store, now: at, flip: &w.flip, refused: map[*importLine]string{},
+		initialLoad: w.definition.InitialLoad, allowNegative: w.definition.AllowNegative,
+	}
+	lines := make([]*importLine, 0, len(u.lines))
+	for i := range u.lines {
+		if !u.lines[i].dropped {
+			lines = append(lines, &u.lines[i])
+		}
+	}
+	for batch := range slices.Chunk(lines, mergeBatch) {
+		accepted, err := m.load(batch)
+		if err != nil {
+			return err
+		}
+		u.counts.accepted += accepted
+	}
+	u.counts.refused = len(m.refused)
+	return w.writeLog(u, m.refused)
+}
+
+// errorLogEntry is one line of an error log: an OperationOutcome without a code. Its line number counts from the start of the unit.
+type errorLogEntry struct {
+	ResourceType string  `json:"resourceType"`
+	Issue        []issue `json:"issue"`
+}
+
+// writeLog writes the refused lines of a unit to the blob that the status names.
+func (w *importWork) writeLog(u *unit, refused map[*importLine]string) error {
+	if len(refused) == 0 {
+		return nil
+	}
+	var log bytes.Buffer
+	for i := range u.lines {
+		l := &u.lines[i]
+		reason, ok := refused[l]
+		if !ok {
+			continue
+		}
+		log.Write(encode(errorLogEntry{ResourceType: "OperationOutcome", Issue: []issue{{
+			Severity: "error", Details: &codeConcept{Text: reason},
+			Diagnostics: fmt.Sprintf("Failed to process resource at line: %d with stream start offset: %d", l.index, u.offset),
+		}}}))
+		log.WriteByte('\n')
+	}
+	container := w.definition.ErrorContainer
+	if container == "" {
+		container = defaultErrorContainer
+	}
+	ctx, blobs := w.service.schedule.ctx, w.service.blobs
+	err := blobs.makeContainer(ctx, container)
+	if err == nil {
+		name := fmt.Sprintf("%s%d_%d.ndjson", w.definition.Inputs[u.input].Type, w.job.id, u.id)
+		u.logURL, err = blobs.put(ctx, container, name, log.Bytes())
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return &Failure{Status: http.StatusBadRequest, Reason: fmt.Sprintf("The error log cannot be written to the container '%s'.", container)}
+	}
+	return err
+}
