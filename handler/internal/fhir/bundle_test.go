@@ -47,10 +47,18 @@ func TestReadBundle(t *testing.T) {
 	if _, err := readBundle(broken, maxBundle, nil); err != wire {
 		t.Errorf("%v, want the error of the reader as it is", err)
 	}
-	if _, err := readBundle(strings.NewReader(`{"entry":[`+entries(2)), maxBundle, func(entry) error { return mine }); err != mine {
+	if _, err := readBundle(atOnce{`{"entry":[` + entries(2), wire}, maxBundle, func(entry) error { return mine }); err != mine {
 		t.Errorf("%v, want the error of the caller as it is", err)
 	}
 }
+
+// atOnce gives all of a text and an error in one read.
+type atOnce struct {
+	text string
+	err  error
+}
+
+func (r atOnce) Read(p []byte) (int, error) { return copy(p, r.text), r.err }
 
 // endless is a bundle that never ends.
 type endless struct{}

@@ -103,9 +103,14 @@ func TestTokenIsSharedAndRenewedEarly(t *testing.T) {
 func TestConcurrentCallsShareOneRenewal(t *testing.T) {
 	t.Parallel()
 	const calls = 20
-	release := make(chan struct{})
-	c := &credential{get: func(context.Context, int) (azcore.AccessToken, error) {
-		<-release
+	begun, release := make(chan struct{}, calls), make(chan struct{})
+	c := &credential{get: func(ctx context.Context, _ int) (azcore.AccessToken, error) {
+		begun <- struct{}{}
+		select {
+		case <-ctx.Done():
+			return azcore.AccessToken{}, ctx.Err()
+		case <-release:
+		}
 		return azcore.AccessToken{Token: "token", ExpiresOn: time.Now().Add(time.Hour)}, nil
 	}}
 	s := startOdd(t, reply(200, countJSON), withCredential(c))
@@ -113,6 +118,7 @@ func TestConcurrentCallsShareOneRenewal(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)
 	go func() { _, err := s.CountResources(gone, period); first <- err }()
+	<-begun
 	cancel() // who began the renewal gives up; the others get it all the same
 	if err := <-first; err != context.Canceled {
 		t.Fatalf("cancelled call: %v, want context.Canceled as it is", err)
