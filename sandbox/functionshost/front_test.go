@@ -112,6 +112,7 @@ func TestProxiedRequest(t *testing.T) {
 	if got.Host == front.Host {
 		t.Errorf("the handler got the caller's Host %s", got.Host)
 	}
+	a.log.await(t, "Function.Item: Executed (Succeeded", 1) // the caller may have its answer a little earlier
 	invocations := h.Invocations()
 	id := invocations[len(invocations)-1].ID
 	for name, want := range map[string]string{
@@ -136,6 +137,7 @@ func TestProxiedAnswers(t *testing.T) {
 	if got, _ := request(t, h, "GET", "/api/moved", ""); got.StatusCode != http.StatusFound || got.Header.Get("Location") != "/elsewhere" {
 		t.Errorf("got %d to %q, want the redirect passed on", got.StatusCode, got.Header.Get("Location"))
 	}
+	a.log.await(t, "Function.All: Executed (Succeeded", 2)
 	for _, inv := range h.Invocations() {
 		if !inv.Succeeded || inv.Cause != "http" {
 			t.Errorf("%+v", inv)

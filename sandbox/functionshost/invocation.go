@@ -51,19 +51,29 @@ func (h *Host) invoke(ctx context.Context, f *function, cause string, do work) I
 	began := time.Now()
 	h.console.log(information, "Function."+f.Name, fmt.Sprintf("Executing (Reason=%q, Id=%s)", cause, inv.ID))
 	logs, err := h.attempt(ctx, f, inv.ID, do)
-	inv.Duration = time.Since(began)
+	inv.Duration, inv.Succeeded = time.Since(began), err == nil
 	if err != nil {
 		inv.Reason = err.Error()
-		h.console.log(errorLevel, "Function."+f.Name, fmt.Sprintf("Executed (Failed, Id=%s, Duration=%dms): %v", inv.ID, inv.Duration.Milliseconds(), err))
 	} else {
-		inv.Succeeded, inv.Logs = true, logs
-		for _, line := range logs {
-			h.console.log(information, "Function."+f.Name+".User", line)
-		}
-		h.console.log(information, "Function."+f.Name, fmt.Sprintf("Executed (Succeeded, Id=%s, Duration=%dms)", inv.ID, inv.Duration.Milliseconds()))
+		inv.Logs = logs
 	}
-	h.remember(inv)
+	h.remember(inv) // before the log tells of it, for who waits for that
+	h.logEnd(inv)
 	return inv
+}
+
+// logEnd writes how an invocation ended, and before that what the handler had to say.
+func (h *Host) logEnd(inv Invocation) {
+	category := "Function." + inv.Function
+	for _, line := range inv.Logs {
+		h.console.log(information, category+".User", line)
+	}
+	outcome := fmt.Sprintf("Id=%s, Duration=%dms)", inv.ID, inv.Duration.Milliseconds())
+	if inv.Succeeded {
+		h.console.log(information, category, "Executed (Succeeded, "+outcome)
+	} else {
+		h.console.log(errorLevel, category, "Executed (Failed, "+outcome+": "+inv.Reason)
+	}
 }
 
 // attempt waits for the handler and lets do work with it.
