@@ -91,6 +91,11 @@ type notBundle struct{ why string }
 
 func (e notBundle) Error() string { return e.why }
 
+// badEntry is what is wrong with an entry of a bundle.
+type badEntry struct{ why string }
+
+func (e badEntry) Error() string { return e.why }
+
 // readBundle reads a bundle of at most limit bytes from r and hands its entries to each, which may be nil. Errors are those of r, those of each as they
 // are, or a notBundle.
 func readBundle(r io.Reader, limit int64, each func(entry) error) (page, error) {

@@ -106,10 +106,10 @@ func (s *Service) refs(ctx context.Context, p Period, c call, yield func(Ref) (m
 		}
 		r, err := e.ref()
 		if err != nil {
-			return notBundle{err.Error()}
+			return badEntry{err.Error()}
 		}
 		if !p.contains(r.LastUpdated) {
-			return notBundle{fmt.Sprintf("%s/%s was last updated at %s, outside of the period", r.Type, r.ID, r.LastUpdated.Format(time.RFC3339Nano))}
+			return badEntry{fmt.Sprintf("%s/%s was last updated at %s, outside of the period", r.Type, r.ID, r.LastUpdated.Format(time.RFC3339Nano))}
 		}
 		more, err := yield(r)
 		if err == nil && !more {
@@ -154,8 +154,14 @@ func (s *Service) page(ctx context.Context, c call, each func(entry) error) (nex
 func (a *answer) bundle(each func(entry) error) (page, error) {
 	p, err := readBundle(a.body, maxBundle, each)
 	var not notBundle
-	if errors.As(err, &not) {
+	var bad badEntry
+	switch {
+	case errors.As(err, &not):
 		return page{}, a.unreadable(not.why)
+	case errors.As(err, &bad): // the body is one of records: nothing of it is quoted
+		e := a.fail(Unreadable)
+		e.Err = bad
+		return page{}, e
 	}
 	return p, err
 }

@@ -134,6 +134,9 @@ func TestFirst(t *testing.T) {
 			if err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error %q, want %q in it", err, test.says)
 			}
+			if err != nil && strings.Contains(err.Error(), "fullUrl") {
+				t.Errorf("the error quotes a record: %v", err)
+			}
 		})
 	}
 }
