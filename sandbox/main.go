@@ -38,7 +38,6 @@ func run() int {
 	defer stop()
 	switch err := demo.Run(ctx, o); {
 	case err == nil:
-		fmt.Println("Every version and every deletion is at the destination, and equal.")
 		return 0
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "demo: interrupted, everything is stopped")

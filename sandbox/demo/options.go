@@ -21,6 +21,8 @@ type Options struct {
 	Chaos bool
 	// Keep leaves everything running after the comparison, until the context ends.
 	Keep bool
+	// Pace scales how long the jobs of the FHIR services take: 1 is seconds, 0.1 a tenth of that.
+	Pace float64
 	// Root is the folder of the function app: host.json, the functions' folders, bin/handler.
 	Root string
 
@@ -44,6 +46,7 @@ func Parse(arguments []string, lookup func(string) (string, bool), usage io.Writ
 	flags.Uint64Var(&o.Seed, "seed", uint64(e.number("SEED", 1)), "decides everything left to chance (SEED)")
 	flags.BoolVar(&o.Chaos, "chaos", e.yes("CHAOS"), "kill the handler every few seconds (CHAOS=1)")
 	flags.BoolVar(&o.Keep, "keep", e.yes("KEEP"), "leave everything running until Ctrl-C (KEEP=1)")
+	flags.Float64Var(&o.Pace, "pace", 1, "how long the services' jobs take, as a multiple of a few seconds")
 	flags.StringVar(&o.Root, "root", ".", "folder of the function app")
 	if err := e.err(); err != nil {
 		return Options{}, err
@@ -56,6 +59,9 @@ func Parse(arguments []string, lookup func(string) (string, bool), usage io.Writ
 	}
 	if o.Resources < 1 {
 		return Options{}, fmt.Errorf("%d resources: ask for one or more", o.Resources)
+	}
+	if o.Pace < 0 || o.Pace > 1000 {
+		return Options{}, fmt.Errorf("pace %v: choose one between 0 and 1000", o.Pace)
 	}
 	return o, nil
 }

@@ -48,7 +48,7 @@ func startPlatform(ctx context.Context, o Options, s span, versions []fhirservic
 			return p, err
 		}
 	}
-	if err = p.startServices(ctx, versions); err != nil {
+	if err = p.startServices(ctx, o, versions); err != nil {
 		return p, err
 	}
 	if p.ledger, err = progress.Open(p.storage.ConnectionString(), tableNames); err != nil {
@@ -61,17 +61,16 @@ func startPlatform(ctx context.Context, o Options, s span, versions []fhirservic
 	return p, nil
 }
 
-// Jobs take seconds, as if they were work: some for the queue and the bookkeeping of the service, the rest by size.
-func exportTime(lines int) time.Duration {
-	return 1500*time.Millisecond + time.Duration(lines)*time.Second/8000
-}
-
-func importTime(lines int) time.Duration {
-	return 2*time.Second + time.Duration(lines)*time.Second/4000
+// jobTime says how long a job takes, as if it were work: some time for the service's queue and bookkeeping, the rest by size.
+func (o Options) jobTime(least time.Duration, linesPerSecond int) func(lines int) time.Duration {
+	return func(lines int) time.Duration {
+		atPaceOne := least + time.Duration(lines)*time.Second/time.Duration(linesPerSecond)
+		return time.Duration(o.Pace * float64(atPaceOne))
+	}
 }
 
 // startServices starts the source, with its data, and the destination. Both write to the one storage account.
-func (p *platform) startServices(ctx context.Context, versions []fhirservice.Version) error {
+func (p *platform) startServices(ctx context.Context, o Options, versions []fhirservice.Version) error {
 	start := func() (*fhirservice.Service, error) {
 		// The token is for the service's own URL, which is known once it listens: before anybody can call it.
 		var service *fhirservice.Service
@@ -81,8 +80,8 @@ func (p *platform) startServices(ctx context.Context, versions []fhirservice.Ver
 			Verify:                  func(token string) error { return p.verify(token, service.URL()) },
 			LinesPerFile:            500,
 			Workers:                 4,
-			ExportTime:              exportTime,
-			ImportTime:              importTime,
+			ExportTime:              o.jobTime(1500*time.Millisecond, 8000),
+			ImportTime:              o.jobTime(2*time.Second, 4000),
 		})
 		return service, err
 	}
