@@ -185,11 +185,13 @@ func (m *merge) loadVersionedLocked(lines []*importLine) {
 		var fitting []*importLine
 		for _, l := range group {
 			switch {
-			case l.number < 0 && m.allowNegative:
+			case l.number < 0 && m.allowNegative: // history by definition, whatever its time
 				fitting = append(fitting, l)
-			case l.number < 0 || l.number >= previous:
+			case l.number < 0:
 				m.conflict(l)
-				previous = max(l.number, 0)
+			case l.number >= previous:
+				m.conflict(l)
+				previous = l.number
 			default:
 				fitting = append(fitting, l)
 				previous = l.number

@@ -143,6 +143,7 @@ func (w *importWork) load(u *unit, at time.Time) error {
 		u.counts.accepted += accepted
 	}
 	u.counts.refused = len(m.refused)
+	defer func() { u.lines = nil }() // the job is remembered for ever, its lines need not be
 	return w.writeLog(u, m.refused)
 }
 

@@ -80,7 +80,7 @@ func (s *schedule) background(f func()) { s.done.Go(f) }
 
 func (s *schedule) wait() { s.done.Wait() }
 
-// add queues a job and gives it an id; a free worker starts it at once. The caller holds the lock.
+// addLocked queues a job and gives it an id; a free worker starts it at once.
 func (s *schedule) addLocked(j *job) {
 	s.settleLocked()
 	j.id, j.created = s.nextIDLocked(), s.now()

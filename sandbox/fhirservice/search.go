@@ -65,7 +65,7 @@ func (s *Service) walkLocked(q *query, wanted func(*row) bool) *walk {
 	}
 	if len(types) == 1 || q.order.byType {
 		for _, t := range types {
-			w.lines = append(w.lines, s.store.types[t])
+			w.lines = append(w.lines, s.timelineLocked(t, q.ids))
 		}
 		return w
 	}
@@ -76,6 +76,20 @@ func (s *Service) walkLocked(q *query, wanted func(*row) bool) *walk {
 	w.lines = []timeline{s.store.all}
 	w.wanted = func(r *row) bool { return among[r.Type] && wanted(r) }
 	return w
+}
+
+// timelineLocked is the timeline of a type, or of a few resources of it: most callers who give ids give few.
+func (s *Service) timelineLocked(typ string, ids map[string]bool) timeline {
+	if ids == nil {
+		return s.store.types[typ]
+	}
+	var rows []*row
+	for id := range ids {
+		if rec := s.store.records[key{typ, id}]; rec != nil {
+			rows = append(rows, rec.rows...)
+		}
+	}
+	return timeline(nil).with(rows)
 }
 
 func (s *Service) pageLocked(q *query, wanted func(*row) bool) ([]*row, *cursor) {
