@@ -33,6 +33,7 @@ type tokenSource struct {
 	token   string // "" for none
 	renewAt time.Time
 	endsAt  time.Time
+	spoilt  bool // the service refused the last one: what the credential has cached is no better
 }
 
 // get is a token that still holds.
@@ -56,7 +57,7 @@ func (t *tokenSource) refused(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.token == token {
-		t.token = ""
+		t.token, t.spoilt = "", true
 	}
 }
 
@@ -72,7 +73,7 @@ func (t *tokenSource) renew(ctx context.Context) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	got, err := t.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{t.scope}})
+	got, err := t.credential.GetToken(ctx, t.request())
 	if err == nil && got.Token == "" {
 		err = errors.New("the credential gave an empty one")
 	}
@@ -90,8 +91,21 @@ func (t *tokenSource) renew(ctx context.Context) (string, error) {
 		}
 		return "", fmt.Errorf("token for %s: %w", t.scope, err)
 	}
-	t.token, t.endsAt, t.renewAt = got.Token, got.ExpiresOn, renewalTime(now, got)
+	t.token, t.endsAt, t.renewAt, t.spoilt = got.Token, got.ExpiresOn, renewalTime(now, got), false
 	return t.token, nil
+}
+
+// request asks for a token. The credentials of azidentity answer from a cache of their own, which they pass by only for a
+// request with claims; so after a refusal the claim is made that Entra ID itself makes when it revokes: a token not issued
+// before now.
+func (t *tokenSource) request() policy.TokenRequestOptions {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := policy.TokenRequestOptions{Scopes: []string{t.scope}}
+	if t.spoilt {
+		o.Claims = fmt.Sprintf(`{"access_token":{"nbf":{"essential":true,"value":"%d"}}}`, t.clock().Unix())
+	}
+	return o
 }
 
 // renewalTime is five minutes before the token's end, or at half its life when that is later, or when the credential says.
