@@ -11,10 +11,11 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
@@ -139,7 +140,7 @@ func (c *collection) read(name string, content io.Reader) error {
 
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9\-.]{1,64}$`)
 
-// add takes one resource.
+// add takes one resource and keeps its bytes.
 func (c *collection) add(at place, raw []byte) error {
 	if err := checkJSON(raw); err != nil {
 		return err
@@ -157,7 +158,7 @@ func (c *collection) add(at place, raw []byte) error {
 	case id.Type != gjson.String || id.String() == "":
 		return fmt.Errorf("the %s has no id", resourceType.String())
 	case !idPattern.MatchString(id.String()):
-		return fmt.Errorf("the %s has the id %q: an id is 1 to 64 of A-Z a-z 0-9 - .", resourceType.String(), id.String())
+		return fmt.Errorf("the %s has the id %q: an id is 1 to 64 letters, digits, dots and dashes", resourceType.String(), id.String())
 	case meta.Exists() && !meta.IsObject():
 		return fmt.Errorf("the meta of %s/%s is no object", resourceType.String(), id.String())
 	}
@@ -167,7 +168,7 @@ func (c *collection) add(at place, raw []byte) error {
 	}
 	c.seen[name] = at
 	c.versions = append(c.versions, fhirservice.Version{
-		Type: resourceType.String(), ID: id.String(), VersionID: "1", Raw: bytes.Clone(raw),
+		Type: resourceType.String(), ID: id.String(), VersionID: "1", Raw: raw,
 	})
 	return nil
 }
@@ -209,11 +210,10 @@ func spread(versions []fhirservice.Version, start, end time.Time) error {
 	return nil
 }
 
-// rank scatters types and ids evenly.
+// rank scatters types and ids evenly, even ids that are numbers in a row.
 func rank(v fhirservice.Version) uint64 {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(v.Type + "/" + v.ID)) // never fails
-	return hash.Sum64()
+	sum := sha256.Sum256([]byte(v.Type + "/" + v.ID))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // stamp writes version and time into a resource, and leaves every other byte as it is.

@@ -3,6 +3,7 @@ package ndjson_test
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,6 +130,23 @@ func TestSpreadsEvenly(t *testing.T) {
 		if !v.LastUpdated.Equal(want) {
 			t.Errorf("resource %d was updated at %s, want %s", i, v.LastUpdated, want)
 		}
+	}
+}
+
+func TestMixesTypes(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{}
+	for _, name := range []string{"Observation", "Patient"} {
+		for i := range 100 {
+			files[name+".ndjson"] += fmt.Sprintf(`{"resourceType":%q,"id":"%d"}`, name, i) + "\n"
+		}
+	}
+	perType := map[string]int{}
+	for _, v := range load(t, folder(t, files))[:50] {
+		perType[v.Type]++
+	}
+	if perType["Observation"] < 10 || perType["Patient"] < 10 {
+		t.Errorf("the first 50 in time are %v, want a mixture", perType)
 	}
 }
 

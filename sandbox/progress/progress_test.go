@@ -112,6 +112,10 @@ func TestTogether(t *testing.T) {
 	if exports, imports := progress.Together(windows); exports != 3 || imports != 3 {
 		t.Errorf("%d exports and %d imports together, want 3 and 3", exports, imports)
 	}
+	relay := []progress.Window{{StartTime: at(0), ExportEndTime: at(10)}, {StartTime: at(10), ExportEndTime: at(20)}}
+	if exports, _ := progress.Together(relay); exports != 1 {
+		t.Errorf("%d exports together, of which one begins when the other ends; want 1", exports)
+	}
 	if exports, imports := progress.Together(nil); exports != 0 || imports != 0 {
 		t.Errorf("%d exports and %d imports together without windows", exports, imports)
 	}

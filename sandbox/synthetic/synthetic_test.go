@@ -82,7 +82,7 @@ func TestShares(t *testing.T) {
 	const resources = 20000
 	versions := generate(t, options(1, resources))
 	types, deletedTypes := map[string]bool{}, map[string]bool{}
-	var updated, deleted, deletedLater int
+	var updated, updatedAgain, deleted, deletedLater, deletedSoon int
 	grouped := byResource(versions)
 	for _, history := range grouped {
 		first, last := history[0], history[len(history)-1]
@@ -95,9 +95,15 @@ func TestShares(t *testing.T) {
 			if last.LastUpdated.Sub(first.LastUpdated) > 180*24*time.Hour {
 				deletedLater++
 			}
+			if after := last.LastUpdated.Sub(history[alive-1].LastUpdated); after > time.Hour && after < 14*24*time.Hour {
+				deletedSoon++
+			}
 		}
 		if alive > 1 {
 			updated++
+		}
+		if alive > 2 {
+			updatedAgain++
 		}
 		if alive > 5 {
 			t.Errorf("%s/%s has %d versions, want 5 at most", first.Type, first.ID, alive)
@@ -112,9 +118,15 @@ func TestShares(t *testing.T) {
 	if deletedLater < deleted/3 {
 		t.Errorf("%d of %d deletions come half a year after the creation, want a third or more", deletedLater, deleted)
 	}
+	if deletedSoon < deleted/6 {
+		t.Errorf("%d of %d deletions come within two weeks of the last update, want a sixth or more", deletedSoon, deleted)
+	}
 	// An update needs a millisecond that is left: the very last resources may find none.
 	if want := resources / 10; updated < want-2 || updated > want {
 		t.Errorf("%d updated, want %d", updated, want)
+	}
+	if updatedAgain < updated-2 {
+		t.Errorf("%d of the %d updated ones several times, want all", updatedAgain, updated)
 	}
 	if len(types) < 20 {
 		t.Errorf("%d types, want 20 or more", len(types))
