@@ -17,9 +17,9 @@ const (
 )
 
 // Decode reads a Credential, whatever its case.
-func (c *Credential) Decode(value string) error {
-	return choose(c, value, CredentialDefault, CredentialNone)
-}
+func (c *Credential) Decode(value string) error { return choose(c, value) }
+
+func (Credential) options() []Credential { return []Credential{CredentialDefault, CredentialNone} }
 
 // ChunkUnit is the unit of ExportChunkTime.
 type ChunkUnit string
@@ -32,7 +32,9 @@ const (
 )
 
 // Decode reads a ChunkUnit, whatever its case.
-func (u *ChunkUnit) Decode(value string) error { return choose(u, value, Days, Hours, Minutes) }
+func (u *ChunkUnit) Decode(value string) error { return choose(u, value) }
+
+func (ChunkUnit) options() []ChunkUnit { return []ChunkUnit{Days, Hours, Minutes} }
 
 func (u ChunkUnit) length() time.Duration {
 	switch u {
@@ -56,9 +58,9 @@ const (
 )
 
 // Decode reads an ImportMode, whatever its case.
-func (m *ImportMode) Decode(value string) error {
-	return choose(m, value, IncrementalLoad, InitialLoad)
-}
+func (m *ImportMode) Decode(value string) error { return choose(m, value) }
+
+func (ImportMode) options() []ImportMode { return []ImportMode{IncrementalLoad, InitialLoad} }
 
 // Secret is a text that no log and no error shows. Reveal gives it to the client that needs it.
 type Secret string
@@ -80,15 +82,27 @@ func (s Secret) GoString() string { return s.String() }
 // MarshalText keeps the secret out of JSON and of structured logs.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// choose sets *to to the one of options that value spells in any case.
-func choose[T ~string](to *T, value string, options ...T) error {
-	names := make([]string, len(options))
-	for i, option := range options {
+// choice is a type of which a few texts are values.
+type choice[T any] interface {
+	~string
+	options() []T
+}
+
+// choose sets *to to the one of its options that value spells in any case.
+func choose[T choice[T]](to *T, value string) error {
+	for _, option := range (*to).options() {
 		if strings.EqualFold(value, string(option)) {
 			*to = option
 			return nil
 		}
-		names[i] = string(option)
 	}
-	return fmt.Errorf("set it to %s", strings.Join(names, " or "))
+	return fmt.Errorf("set it to %s", strings.Join(optionNames(*to), " or "))
+}
+
+func optionNames[T choice[T]](of T) []string {
+	var names []string
+	for _, option := range of.options() {
+		names = append(names, string(option))
+	}
+	return names
 }

@@ -5,8 +5,11 @@
 // without regard to case, and so they are here: AZURE_SourceUri, AZURE_SOURCEURI and azure_sourceuri are the same
 // setting. Two spellings with different values are an error, because nobody could say which one counts.
 //
-// Reading goes in four steps: fold.go folds the names and tidies the values, process.go lets envconfig fill the
-// struct and apply the defaults, validate.go and its neighbours check every value and those that belong together,
-// and redact.go shows the result without its secret. Every problem found is reported in one go, each naming its
-// setting and saying what to do, so that an operator mends a configuration once and not setting by setting.
+// Names are as strict as values. One that begins with AZURE_ and that nobody knows is an error (known.go): it may be the misspelt wish for
+// a de-identified export. Names of the durable original that have no effect are accepted and noted, Azure's own are left alone.
+//
+// Reading goes in five steps: fold.go finds the spellings of every setting and tidies the values (read.go), known.go sorts what is
+// left over, process.go lets envconfig fill the struct and apply the defaults, validate.go and its neighbours check every
+// value and those that belong together, and redact.go shows the result without its secrets. Every problem found is reported in
+// one go, each naming its setting and saying what to do, so that an operator mends a configuration once and not setting by setting.
 package settings

@@ -42,6 +42,12 @@ func (c *checker) storage() {
 	}
 	c.store("StagingStorageUri", &s.StagingStorageUri, "table", "https://<account>.table.core.windows.net")
 	c.store("BlobStorageUri", &s.BlobStorageUri, "blob", "https://<account>.blob.core.windows.net")
+	if name := s.StagingStorageAccountName; name != "" && s.StagingStorageUri != "" && !c.unsound("StagingStorageUri") {
+		if found := account(s.StagingStorageUri); !strings.EqualFold(found, name) {
+			c.wrong("StagingStorageAccountName", "is %q, but %sStagingStorageUri leads to the account %q: set both to the same account, or take the name away",
+				name, prefix, found)
+		}
+	}
 }
 
 func (c *checker) store(name string, uri *string, kind, example string) {
@@ -57,6 +63,13 @@ func (c *checker) store(name string, uri *string, kind, example string) {
 		return
 	}
 	*uri = base.String()
+}
+
+// account is the storage account of an endpoint: the first part of its host in every cloud.
+func account(endpoint string) string {
+	_, host, _ := strings.Cut(endpoint, "://")
+	name, _, _ := strings.Cut(host, ".")
+	return strings.TrimSuffix(name, "-secondary")
 }
 
 // endpoint reads a base URL without its trailing slash. The errors do not show the URL: what is wrong with it may be the

@@ -1,14 +1,13 @@
 package settings
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // prefix is what every setting's name begins with in the environment.
@@ -16,8 +15,10 @@ const prefix = "AZURE_"
 
 // field is one setting: its name as a Go field and as documented, and the type it is read into.
 type field struct {
-	name string // SourceUri
-	typ  reflect.Type
+	index int    // in Settings
+	name  string // SourceUri
+	typ   reflect.Type
+	tags  reflect.StructTag
 }
 
 // variable is the name that envconfig looks up.
@@ -26,51 +27,74 @@ func (f field) variable() string { return strings.ToUpper(prefix + f.name) }
 // label is how messages name the setting.
 func (f field) label() string { return prefix + f.name }
 
+func (f field) tag(name string) string { return f.tags.Get(name) }
+
+func (f field) isList() bool { return f.typ.Kind() == reflect.Slice }
+
 // problem is what is wrong with a setting, said so that an operator can mend it.
 type problem struct {
-	setting string // the field's name
+	setting string // the field's name, "" for a name that is no setting
 	text    string
 }
 
 // fields lists the settings in the order of the struct.
 func fields() []field {
 	t := reflect.TypeFor[Settings]()
-	all := make([]field, t.NumField())
-	for i := range all {
-		all[i] = field{name: t.Field(i).Name, typ: t.Field(i).Type}
+	var all []field
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Tag.Get("ignored") == "" {
+			all = append(all, field{index: i, name: f.Name, typ: f.Type, tags: f.Tag})
+		}
 	}
 	return all
 }
 
-// fold finds the value of every setting in environ, whatever the case of its name. An empty value counts as not
-// set: deployment templates write "" for what they leave out. The result is keyed by field.variable and
-// holds only what is set and can be read; everything else is a problem.
-func fold(environ []string) (map[string]string, []problem) {
-	spelt := make(map[string][]string) // upper-cased name -> "name=value" as found
+// spelling is a setting as it was found in the environment.
+type spelling struct {
+	name  string // AZURE_sourceuri
+	value string // without space around
+	order int    // of an element of a list, which has a spelling of its own; -1 for a setting by itself
+}
+
+// element is the name of one element of a list: AZURE_ResourceTypes__0, or with the colon that local settings may have.
+var element = regexp.MustCompile(`^(.+?)(?:__|:)(\d{1,6})$`)
+
+// spellings finds what looks like a setting in environ, by the upper-cased name of the setting. An empty value counts as not
+// set: deployment templates write "" for what they leave out.
+func spellings(environ []string) map[string][]spelling {
+	found := make(map[string][]spelling)
 	for _, entry := range environ {
-		if name, _, ok := strings.Cut(entry, "="); ok {
-			upper := strings.ToUpper(name)
-			spelt[upper] = append(spelt[upper], entry)
+		name, value, _ := strings.Cut(entry, "=")
+		s := spelling{name: name, value: strings.TrimSpace(value), order: -1}
+		upper := strings.ToUpper(name)
+		if s.value == "" || !strings.HasPrefix(upper, prefix) {
+			continue
 		}
+		if parts := element.FindStringSubmatch(upper); parts != nil {
+			upper = parts[1]
+			s.order, _ = strconv.Atoi(parts[2]) // a few digits, as the pattern says
+		}
+		found[upper] = append(found[upper], s)
 	}
+	return found
+}
+
+// fold finds the value of every setting among the spellings, whatever the case of its name, and takes them out. The result is keyed
+// by field.variable and holds only what is set and can be read; everything else is a problem.
+func fold(found map[string][]spelling) (map[string]string, []problem) {
 	values := make(map[string]string)
 	var problems []problem
 	for _, f := range fields() {
-		entries := spelt[f.variable()]
-		if len(entries) == 0 {
+		spelt := takeOut(found, f.variable(), f.isList())
+		if alias := f.tag("alias"); alias != "" {
+			spelt = append(spelt, takeOut(found, strings.ToUpper(prefix+alias), f.isList())...)
+		}
+		if len(spelt) == 0 {
 			continue
 		}
-		raw, err := agreed(entries)
+		value, err := f.value(spelt)
 		if err != nil {
 			problems = append(problems, problem{f.name, err.Error()})
-			continue
-		}
-		if raw == "" {
-			continue
-		}
-		value, err := readable(f.typ, raw)
-		if err != nil {
-			problems = append(problems, problem{f.name, fmt.Sprintf("%s is %q: %v", f.label(), raw, err)})
 			continue
 		}
 		values[f.variable()] = value
@@ -78,68 +102,65 @@ func fold(environ []string) (map[string]string, []problem) {
 	return values, problems
 }
 
-// agreed is the one value that all spellings of a name have. The values are not shown: one may be a secret.
-func agreed(entries []string) (string, error) {
-	var names []string
-	var first string
-	differ := false
-	for i, entry := range entries {
-		name, value, _ := strings.Cut(entry, "=")
-		value = strings.TrimSpace(value)
-		if i == 0 {
-			first = value
+// takeOut removes the spellings of a setting; elements of a list stay where the setting is none, and are then unknown.
+func takeOut(found map[string][]spelling, variable string, list bool) []spelling {
+	var out, left []spelling
+	for _, s := range found[variable] {
+		if s.order < 0 || list {
+			out = append(out, s)
+		} else {
+			left = append(left, s)
 		}
-		differ = differ || value != first
-		names = append(names, name)
 	}
-	if !differ {
-		return first, nil
+	if found[variable] = left; len(left) == 0 {
+		delete(found, variable)
+	}
+	return out
+}
+
+// value is the one value that all spellings of a setting have. Values that differ are not shown: one may be a secret.
+func (f field) value(spelt []spelling) (string, error) {
+	byOrder := make(map[int]string)
+	for i, s := range spelt {
+		value, err := f.readable(s.value)
+		if err != nil {
+			return "", fmt.Errorf("%s is %q: %w", f.spoken(s), s.value, err)
+		}
+		if first, again := byOrder[s.order]; again && first != value {
+			return "", differ(spelt[:i+1], s.order)
+		}
+		byOrder[s.order] = value
+	}
+	whole, isWhole := byOrder[-1]
+	if isWhole && len(byOrder) == 1 {
+		return whole, nil
+	}
+	delete(byOrder, -1)
+	var elements []string
+	for _, order := range slices.Sorted(maps.Keys(byOrder)) {
+		elements = append(elements, byOrder[order])
+	}
+	if list := strings.Join(elements, ","); !isWhole || list == whole {
+		return list, nil
+	}
+	return "", fmt.Errorf("%[1]s and %[1]s__0 and so on are one setting with different values: keep one form", f.label())
+}
+
+// spoken is how a message names a spelling: as documented, unless the name itself is another one.
+func (f field) spoken(s spelling) string {
+	if strings.EqualFold(s.name, f.label()) {
+		return f.label()
+	}
+	return s.name
+}
+
+func differ(spelt []spelling, order int) error {
+	var names []string
+	for _, s := range spelt {
+		if s.order == order {
+			names = append(names, s.name)
+		}
 	}
 	slices.Sort(names)
-	return "", fmt.Errorf("%s are one setting with different values: keep one of them",
-		strings.Join(slices.Compact(names), " and "))
-}
-
-var wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
-
-// readable rewrites a value into what envconfig reads for a field of type t. envconfig would take 010 as eight,
-// 1_000 and 0x10 as numbers, and refuse a plain date.
-func readable(t reflect.Type, value string) (string, error) {
-	switch {
-	case t == reflect.TypeFor[time.Time]():
-		at, err := instant(value)
-		if err != nil {
-			return "", err
-		}
-		return at.Format(time.RFC3339Nano), nil
-	case t.Kind() == reflect.Int || t.Kind() == reflect.Int64:
-		if !wholeNumber.MatchString(value) {
-			return "", errors.New("write a whole number in plain decimal digits")
-		}
-	case t.Kind() == reflect.Float64:
-		if _, err := strconv.ParseFloat(value, 64); err != nil {
-			return "", errors.New("write a number such as 2 or 0.5")
-		}
-	case t.Kind() == reflect.Bool:
-		value = strings.ToLower(value)
-		if _, err := strconv.ParseBool(value); err != nil {
-			return "", errors.New("write true or false")
-		}
-	}
-	return value, nil
-}
-
-// instant reads a FHIR date or instant; a date, also one without day or month, is its first midnight in UTC.
-func instant(value string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339, time.DateOnly, "2006-01", "2006"} {
-		at, err := time.Parse(layout, value)
-		if err != nil {
-			continue
-		}
-		if !at.Equal(at.Truncate(time.Millisecond)) {
-			return time.Time{}, errors.New("give at most milliseconds, as in 2024-01-31T00:00:00.000Z")
-		}
-		return at.UTC(), nil
-	}
-	return time.Time{}, errors.New("write a date such as 2024-01-31, or an instant with its zone such as 2024-01-31T00:00:00Z")
+	return fmt.Errorf("%s are one setting with different values: keep one of them", strings.Join(slices.Compact(names), " and "))
 }

@@ -11,14 +11,20 @@ import (
 )
 
 // Load reads the settings from environ (os.Environ form). Every problem found is in the error, each naming
-// its setting and saying what to do; the Settings are then of no use. Other variables are not looked at.
+// its setting and saying what to do; the Settings are then of no use. Variables without the prefix AZURE_ and those that
+// are Azure's own are not looked at.
 func Load(environ []string) (Settings, error) {
-	values, problems := fold(environ)
+	found := spellings(environ)
+	values, problems := fold(found)
+	notices, unheardOf := unknown(found)
+	problems = append(problems, unheardOf...)
 	s, unread, err := process(values)
 	if err != nil {
 		return Settings{}, fmt.Errorf("read settings: %w", err)
 	}
-	check := &checker{settings: &s, problems: append(problems, unread...)}
+	s.Notices = notices
+	s.AuthorityHost = exactly(environ, "AZURE_AUTHORITY_HOST")
+	check := &checker{settings: &s, given: values, problems: append(problems, unread...)}
 	check.all()
 	if len(check.problems) == 0 {
 		return s, nil
@@ -28,6 +34,16 @@ func Load(environ []string) (Settings, error) {
 		all = append(all, errors.New(p.text))
 	}
 	return Settings{}, errors.Join(all...)
+}
+
+// exactly is the value of a variable that Azure's SDKs read: they mind the case.
+func exactly(environ []string, variable string) (value string) {
+	for _, entry := range environ {
+		if name, v, _ := strings.Cut(entry, "="); name == variable {
+			value = v
+		}
+	}
+	return value
 }
 
 // environment guards the process environment, which envconfig reads and cannot be told not to.

@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"strings"
 	"time"
 )
 
-// Redacted is every setting by its name, as text, for logs and pages. The connection string is only "set" or empty.
+// Redacted is every setting by its name, as text, for logs and pages. Secrets are only "set" or empty, lists have
+// commas.
 func (s Settings) Redacted() map[string]string {
 	all := make(map[string]string)
 	value := reflect.ValueOf(s)
-	for i, f := range fields() {
-		all[f.name] = shown(value.Field(i).Interface())
+	for _, f := range fields() {
+		all[f.name] = shown(value.Field(f.index).Interface())
 	}
 	return all
 }
@@ -28,13 +30,15 @@ func (s Settings) LogValue() slog.Value {
 }
 
 func shown(value any) string {
-	at, isTime := value.(time.Time)
-	switch {
-	case !isTime:
-		return fmt.Sprint(value)
-	case at.IsZero():
-		return ""
+	switch v := value.(type) {
+	case time.Time:
+		if v.IsZero() {
+			return ""
+		}
+		return v.Format(time.RFC3339Nano)
+	case []string:
+		return strings.Join(v, ",")
 	default:
-		return at.Format(time.RFC3339Nano)
+		return fmt.Sprint(v)
 	}
 }

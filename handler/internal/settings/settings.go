@@ -1,126 +1,170 @@
 package settings
 
-import (
-	"time"
-)
+import "time"
+
+//go:generate go test -run=^TestSettingsAreDocumented$ . -update
 
 // Settings are the app settings, checked: whoever holds one need not check again. The field names are the
 // names of the settings; envconfig relies on that, so a field is never renamed and has no envconfig tag
 // (with a tag, envconfig would also take the variable without the prefix, such as a stray DEBUG).
+//
+// docs/settings.md is made from this struct: the comments are what an operator reads. The tags are
+//
+//	default  what a setting that is not set stands for; unset says it in words where it is no plain value
+//	min, max the bounds of a whole number, which Load enforces; bounds says others in words
+//	alias    another name under which the setting is read
+//	pinned   that the setting must not change half-way, and when
+//	section  begins a section of the document
+//
+// Fields with the tag ignored are no settings of their own.
 type Settings struct {
-	// SourceUri and DestinationUri are the base URLs of the FHIR services, without a trailing slash; they may have a
-	// path. https, or http on loopback.
-	SourceUri      string
-	DestinationUri string
-
-	// SourceCredential and DestinationCredential say how calls to the two services are authorised.
-	// CredentialNone is accepted for a service on loopback alone.
-	SourceCredential      Credential `default:"default"`
+	// The base URL of the FHIR service to export from. It may have a path. https, or http on this machine.
+	SourceUri string `section:"Services" unset:"required" pinned:"always"`
+	// The base URL of the FHIR service to import into. It may have a path. https, or http on this machine.
+	DestinationUri string `unset:"required" pinned:"always"`
+	// How calls to the source are authorised: `default` is the managed identity, or what else azidentity's DefaultAzureCredential
+	// finds; `none` sends no token and is for a service on this machine alone.
+	SourceCredential Credential `default:"default"`
+	// How calls to the destination are authorised, as SourceCredential says it for the source.
 	DestinationCredential Credential `default:"default"`
-
-	// StagingStorageUri is the table endpoint and BlobStorageUri the blob endpoint of the tool's own storage account,
-	// without a trailing slash. Both are set unless StorageConnectionString is.
-	StagingStorageUri string
-	BlobStorageUri    string
-
-	// StorageConnectionString is for a storage emulator: all its endpoints are on loopback. When set, it is
-	// what tables and blobs are reached with, and the two URIs are not used.
-	StorageConnectionString Secret
-
-	// ExportTableName and ChunkTableName name the two tables; they differ.
-	ExportTableName string `default:"export"`
-	ChunkTableName  string `default:"chunk"`
-
-	// PartitionKey is the partition of every row; RowKey is the key of the chunk row and the prefix of the window rows.
-	PartitionKey string `default:"mypartitionkey"`
-	RowKey       string `default:"myrowkey"`
-
-	// StartDate is where the migration begins, zero: at the oldest resource. EndDate is where a range run ends,
-	// zero: not set. Both in UTC, whole milliseconds; EndDate is after StartDate.
-	StartDate time.Time
-	EndDate   time.Time
-
-	// SpecificRun makes this a range run, which ends at EndDate; it is set then.
-	SpecificRun bool
-
-	// ExportChunkTime is the longest length of a window, in units of ExportChunkDuration: at least 1, at most a
-	// hundred years. See ChunkLength.
-	ExportChunkTime     int       `default:"30"`
-	ExportChunkDuration ChunkUnit `default:"Days"`
-
-	// ChunkLimit is the number of resources above which a window is cut.
-	ChunkLimit int64 `default:"100000000"`
-
-	// MaxCount says whether _maxCount is sent with $export, MaxCountValue what: 1 to 10,000 resources a page.
-	MaxCount      bool
-	MaxCountValue int `default:"10000"`
-
-	// FileCount is the number of files of one $import, PayloadCount the number of $import jobs at a time.
-	FileCount    int `default:"10000"`
-	PayloadCount int `default:"5"`
-
-	// ScheduleInterval is the time between two polls of one job, in minutes. See PollInterval.
-	ScheduleInterval float64 `default:"2"`
-
-	// ExportWithHistory exports every version of a resource, ExportWithDelete the soft deletes.
-	ExportWithHistory bool
-	ExportWithDelete  bool `default:"true"`
-
-	// AllowDeletedToReturn accepts that without ExportWithDelete, resources deleted at the source come back alive
-	// at the destination: the window in which one was created exports it as it was at that window's end.
-	AllowDeletedToReturn bool
-
-	// ImportMode is the mode of $import.
-	ImportMode ImportMode `default:"IncrementalLoad"`
-
-	// UserAgent is sent with every call to a FHIR service.
+	// What tokens for the source are asked for, where that is not its base URL: behind a gateway, or for a service with an application
+	// of its own in Entra. The scope is this text and `/.default`.
+	SourceAudience string `unset:"SourceUri"`
+	// What tokens for the destination are asked for, as SourceAudience says it for the source.
+	DestinationAudience string `unset:"DestinationUri"`
+	// Whether the source is in another tenant and is called with a client secret. TenantId, ClientId and ClientSecret are set then. The
+	// destination and storage are called with the default credential all the same.
+	ClientCredential bool
+	// The tenant of the source, with ClientCredential: its id or one of its domain names.
+	TenantId string
+	// The application in TenantId that may export, with ClientCredential. It is not AZURE_CLIENT_ID, which chooses
+	// the managed identity.
+	ClientId string
+	// The secret of ClientId, with ClientCredential. Use a Key Vault reference. No log and no page shows it.
+	ClientSecret Secret
+	// Sent as User-Agent with every call to a FHIR service: at most 256 printable ASCII characters.
 	UserAgent string `default:"fhir-migration-tool"`
 
-	// MaxParallelExports is the number of $export jobs at a time.
-	MaxParallelExports int `default:"2"`
+	// The table endpoint of the tool's own storage account, of whatever cloud, such as `https://<account>.table.core.windows.net`.
+	StagingStorageUri string `section:"State and storage" unset:"required, but for an emulator"`
+	// The blob endpoint of the storage account, such as `https://<account>.blob.core.windows.net`.
+	BlobStorageUri string `unset:"required, but for an emulator"`
+	// The name of the storage account of StagingStorageUri. When it is set and another one than that, nothing starts.
+	StagingStorageAccountName string
+	// For a storage emulator: all its endpoints are on this machine. It goes before StagingStorageUri and BlobStorageUri.
+	StorageConnectionString Secret
+	// The table of the windows. Another name begins another migration.
+	ExportTableName string `default:"export"`
+	// The table of the one row that says how far the migration is.
+	ChunkTableName string `default:"chunk"`
+	// The partition of every row.
+	PartitionKey string `default:"mypartitionkey"`
+	// The key of the chunk row, and the prefix of the window rows.
+	RowKey string `default:"myrowkey"`
+	// The prefix of the rows of surface checks.
+	SurfaceRowKey string `default:"surfacerowkey"`
+	// The prefix of the rows of deep checks.
+	DeepRowKey string `default:"deeprowkey"`
 
-	// MaxOpenWindows is the number of windows that are planned and not done, at most 200. 0 in the app settings
-	// stands for 2 x (MaxParallelExports + PayloadCount); Load puts that number here.
-	MaxOpenWindows int
+	// Where the migration begins: a date or an instant with its zone, to the millisecond at most.
+	StartDate time.Time `section:"What is migrated" unset:"the oldest resource" pinned:"always"`
+	// Where a range run ends, after StartDate.
+	EndDate time.Time
+	// Whether this is a range run, which ends at EndDate. Otherwise the migration follows the source until it is stopped.
+	SpecificRun bool
+	// Whether the whole system is exported at once; false exports type by type.
+	IsParallel bool `default:"true" pinned:"always"`
+	// The types that are migrated type by type and that the surface check counts. SearchParameter is left out: see MigrateSearchParameters.
+	ResourceTypes []string `unset:"144 types of R4" pinned:"with IsParallel=false"`
+	// Whether every version of a resource is exported, not the current one alone.
+	ExportWithHistory bool `pinned:"always"`
+	// Whether soft deletes are exported.
+	ExportWithDelete bool `default:"true" pinned:"always"`
+	// Accepts that without ExportWithDelete, resources deleted at the source come back alive at the
+	// destination: the window in which one was created exports it as it was at that window's end.
+	AllowDeletedToReturn bool
+	// Whether the export is de-identified with ConfigFile. If in doubt, nothing is exported.
+	IsExportDeidentified bool `alias:"ExportDeidentified" pinned:"always"`
+	// The de-identification configuration in the container `anonymization` of the source's export account, with or without `.json`.
+	ConfigFile string `pinned:"with IsExportDeidentified=true"`
+	// Whether custom search parameters are copied before the first import, and the destination reindexed.
+	MigrateSearchParameters bool `default:"true"`
+	// The mode of $import: `IncrementalLoad` keeps versions and times; `InitialLoad` makes every resource version 1,
+	// changed now, and needs a destination in initial-import mode.
+	ImportMode ImportMode `default:"IncrementalLoad" pinned:"always"`
 
-	// SafetyLagMinutes is how far the end of a window stays behind the source's clock, TailIntervalMinutes the
-	// length of the shortest window at the live end.
-	SafetyLagMinutes    int `default:"5"`
-	TailIntervalMinutes int `default:"60"`
+	// The longest length of a window in system mode, in units of ExportChunkDuration.
+	ExportChunkTime int `section:"Windows" default:"30" bounds:"1 to a hundred years"`
+	// The longest length of a window in type mode, in units of ExportChunkDuration.
+	ResourceExportChunkTime int `default:"30" bounds:"1 to a hundred years"`
+	// The unit of ExportChunkTime and ResourceExportChunkTime. A day has 24 hours: windows are in UTC.
+	ExportChunkDuration ChunkUnit `default:"Days"`
+	// The number of resources above which a window is cut.
+	ChunkLimit int64 `default:"100000000" min:"1" max:"1000000000000"`
+	// The number of windows that are planned and not done. 0 stands for what it is when not set.
+	MaxOpenWindows int `unset:"2 × (MaxParallelExports + PayloadCount)" min:"0" max:"200"`
+	// How far the end of a window stays behind the source's clock, in minutes.
+	SafetyLagMinutes int `default:"5" min:"1" max:"1440"`
+	// The length of the shortest window at the live end, in minutes.
+	TailIntervalMinutes int `default:"60" min:"1" max:"10080"`
 
-	// MaxExportRetries is the number of attempts of a window before it is held for an operator.
-	MaxExportRetries int `default:"5"`
+	// The number of $export jobs at a time.
+	MaxParallelExports int `section:"Jobs" default:"2" min:"1" max:"50"`
+	// Whether MaxCountValue is sent as _maxCount with $export.
+	MaxCount bool
+	// The resources of one page of an export, with MaxCount. The service refuses more than the upper bound.
+	MaxCountValue int `default:"10000" min:"1" max:"10000"`
+	// The number of files of one $import.
+	FileCount int `default:"10000" min:"1" max:"50000"`
+	// The number of $import jobs at a time.
+	PayloadCount int `default:"5" min:"1" max:"100"`
+	// The time between two polls of one job, in minutes; fractions are allowed.
+	ScheduleInterval float64 `default:"2" bounds:"more than 0, at most 1440"`
+	// Whether the number of attempts is bounded by MaxExportRetries. Without, a window is tried for ever, with pauses that grow to an hour.
+	MaxExportRetriesEnabled bool `default:"true"`
+	// The attempts of a window before it is held for an operator, and the ticks with a failure and no success before the migration halts.
+	MaxExportRetries int `default:"5" min:"1" max:"100"`
+	// What host.json says as functionTimeout, in minutes; fractions are allowed.
+	FunctionTimeoutMinutes float64 `default:"10" bounds:"1 second to 1440"`
 
-	// FunctionTimeoutMinutes must be what host.json says as functionTimeout. See StepBudget and ClaimTime.
-	FunctionTimeoutMinutes float64 `default:"10"`
+	// Whether the migration pauses every day from StartTime until EndTime: nothing new starts then, and what runs is followed to its end.
+	PauseDm bool `section:"Pause"`
+	// The hour in UTC at which the pause begins. Later than EndTime, the pause spans midnight.
+	StartTime int `default:"8" min:"0" max:"23"`
+	// The hour in UTC at which the pause ends; it is not part of the pause. It differs from StartTime.
+	EndTime int `default:"17" min:"0" max:"23"`
+	// Whether exports that are done may still be imported during the pause.
+	ContinueLastImportDuringPause bool
+
+	// AuthorityHost is AZURE_AUTHORITY_HOST, which azidentity reads too: where tokens are asked for in a sovereign cloud. Empty: the public one.
+	AuthorityHost string `ignored:"true"`
+	// Notices are what an operator should hear of once: settings that are accepted and have no effect.
+	Notices []string `ignored:"true"`
 }
 
-// ChunkLength is the longest length of a window.
-func (s Settings) ChunkLength() time.Duration {
-	return time.Duration(s.ExportChunkTime) * s.ExportChunkDuration.length()
+// Pinned are the settings that must not change half-way, as text by name: changed, some windows would hold more, or something
+// else, than others. Settings that do not matter in the mode at hand are left out.
+func (s Settings) Pinned() map[string]string {
+	all, pinned := s.Redacted(), make(map[string]string)
+	for _, f := range fields() {
+		matters := f.tag("pinned") != ""
+		switch f.name {
+		case "ResourceTypes":
+			matters = !s.IsParallel
+		case "ConfigFile":
+			matters = s.IsExportDeidentified
+		}
+		if matters {
+			pinned[f.name] = all[f.name]
+		}
+	}
+	return pinned
 }
 
-// PollInterval is the shortest time between two polls of one job, at least a millisecond.
-func (s Settings) PollInterval() time.Duration { return minutes(s.ScheduleInterval) }
-
-// SafetyLag is how far the end of a window stays behind the source's clock.
-func (s Settings) SafetyLag() time.Duration {
-	return time.Duration(s.SafetyLagMinutes) * time.Minute
+// MaxAttempts is how often a window, or a run of ticks without success, may fail before an operator is needed. 0: as often as it takes.
+func (s Settings) MaxAttempts() int {
+	if !s.MaxExportRetriesEnabled {
+		return 0
+	}
+	return s.MaxExportRetries
 }
-
-// TailInterval is the length of the shortest window at the live end.
-func (s Settings) TailInterval() time.Duration {
-	return time.Duration(s.TailIntervalMinutes) * time.Minute
-}
-
-// StepBudget is the time one step may take: 40% of the function's time-out, so that the host never kills a step that keeps to it.
-func (s Settings) StepBudget() time.Duration { return minutes(s.FunctionTimeoutMinutes) * 4 / 10 }
-
-// ClaimTime is how long a claim holds: the function's time-out, a tenth of it and five seconds, so that no
-// claim ends while the function call that took it can still be running.
-func (s Settings) ClaimTime() time.Duration {
-	timeout := minutes(s.FunctionTimeoutMinutes)
-	return timeout + timeout/10 + 5*time.Second
-}
-
-func minutes(n float64) time.Duration { return time.Duration(n * float64(time.Minute)) }

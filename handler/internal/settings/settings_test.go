@@ -58,6 +58,8 @@ func TestLoadDefaults(t *testing.T) {
 		SourceCredential: CredentialDefault, DestinationCredential: CredentialDefault,
 		StagingStorageUri: "https://account.table.core.windows.net", BlobStorageUri: "https://account.blob.core.windows.net",
 		ExportTableName: "export", ChunkTableName: "chunk", PartitionKey: "mypartitionkey", RowKey: "myrowkey",
+		SurfaceRowKey: "surfacerowkey", DeepRowKey: "deeprowkey", IsParallel: true, MigrateSearchParameters: true, ResourceExportChunkTime: 30,
+		MaxExportRetriesEnabled: true, StartTime: 8, EndTime: 17,
 		ExportChunkTime: 30, ExportChunkDuration: Days, ChunkLimit: 100_000_000, MaxCountValue: 10_000,
 		FileCount: 10_000, PayloadCount: 5, ScheduleInterval: 2, ExportWithDelete: true, ImportMode: IncrementalLoad,
 		UserAgent: "fhir-migration-tool", MaxParallelExports: 2, MaxOpenWindows: 14, SafetyLagMinutes: 5,
@@ -120,6 +122,26 @@ func TestLoadReads(t *testing.T) {
 		{"no deletes, accepted", []string{"AZURE_ExportWithDelete=false", "AZURE_AllowDeletedToReturn=true"},
 			func(s Settings) any { return s.ExportWithDelete }, false},
 		{"range run", []string{"AZURE_SpecificRun=true", "AZURE_EndDate=2024-01-31"}, func(s Settings) any { return s.EndDate }, day},
+		{"list with commas", []string{"AZURE_ResourceTypes= Patient, List "}, func(s Settings) any { return s.ResourceTypes }, []string{"Patient", "List"}},
+		{"list by elements, in order", []string{"AZURE_ResourceTypes__10=List", "azure_resourcetypes__2=Group", "AZURE_ResourceTypes:0=Patient"},
+			func(s Settings) any { return s.Types() }, []string{"Patient", "Group", "List"}},
+		{"list in two forms that agree", []string{"AZURE_ResourceTypes__0=Patient", "AZURE_ResourceTypes__1=List", "AZURE_RESOURCETYPES=Patient,List"},
+			func(s Settings) any { return s.ResourceTypes }, []string{"Patient", "List"}},
+		{"list not set", nil, func(s Settings) any { return []any{len(s.ResourceTypes), len(s.Types()), s.Types()[143]} }, []any{0, 144, "VisionPrescription"}},
+		{"search parameters left out", []string{"AZURE_ResourceTypes=Patient,SearchParameter"}, func(s Settings) any { return s.ResourceTypes }, []string{"Patient"}},
+		{"de-identification declined by both names", []string{"AZURE_IsExportDeidentified=False", "AZURE_ExportDeidentified=0"},
+			func(s Settings) any { return s.IsExportDeidentified }, false},
+		{"another name that is empty", []string{"AZURE_IsExportDeidentified=false", "AZURE_ExportDeidentified="},
+			func(s Settings) any { return s.IsExportDeidentified }, false},
+		{"ClientId is not AZURE_CLIENT_ID", []string{"AZURE_CLIENT_ID=identity", "AZURE_TENANT_ID=t", "AZURE_CLIENT_SECRET=s"},
+			func(s Settings) any { return []string{s.ClientId, s.TenantId, s.ClientSecret.Reveal()} }, []string{"", "", ""}},
+		{"client secret", []string{"AZURE_ClientCredential=true", "AZURE_TenantId=contoso.onmicrosoft.com", "AZURE_ClientId=app", "AZURE_ClientSecret=s=1", "AZURE_CLIENT_ID=identity"},
+			func(s Settings) any { return []string{s.ClientId, s.TenantId, s.ClientSecret.Reveal()} }, []string{"app", "contoso.onmicrosoft.com", "s=1"}},
+		{"authority", []string{"AZURE_AUTHORITY_HOST=https://login.microsoftonline.us/"}, func(s Settings) any { return s.AuthorityHost }, "https://login.microsoftonline.us/"},
+		{"retries without end", []string{"AZURE_MaxExportRetriesEnabled=false", "AZURE_MaxExportRetries=7"}, func(s Settings) any { return s.MaxAttempts() }, 0},
+		{"retries", []string{"AZURE_MaxExportRetries=7"}, func(s Settings) any { return s.MaxAttempts() }, 7},
+		{"account name", []string{"AZURE_StagingStorageAccountName=Account"}, func(s Settings) any { return s.StagingStorageAccountName }, "Account"},
+		{"equal hours without a pause", []string{"AZURE_StartTime=8", "AZURE_EndTime=8"}, func(s Settings) any { return s.EndTime }, 8},
 		{"emulator without URIs", []string{"AZURE_StagingStorageUri=", "AZURE_BlobStorageUri=", "AZURE_StorageConnectionString=" + emulatorString()},
 			func(s Settings) any { return s.StorageConnectionString.Reveal() }, emulatorString()},
 	}
@@ -159,14 +181,15 @@ func TestLoadConcurrently(t *testing.T) {
 	}
 }
 
-func TestRedactedHidesTheConnectionString(t *testing.T) {
+func TestRedactedHidesSecrets(t *testing.T) {
 	t.Parallel()
-	s, err := Load(good("AZURE_StorageConnectionString="+emulatorString(), "AZURE_StartDate=2024-01-31"))
+	s, err := Load(good("AZURE_StorageConnectionString="+emulatorString(), "AZURE_StartDate=2024-01-31", "AZURE_ResourceTypes=Patient,List",
+		"AZURE_ClientCredential=true", "AZURE_TenantId=contoso.example", "AZURE_ClientId=app", "AZURE_ClientSecret="+emulatorKey))
 	if err != nil {
 		t.Fatal(err)
 	}
 	redacted := s.Redacted()
-	want := map[string]string{"StorageConnectionString": "set", "SourceUri": "https://source.example", "StartDate": "2024-01-31T00:00:00Z",
+	want := map[string]string{"StorageConnectionString": "set", "ClientSecret": "set", "ResourceTypes": "Patient,List", "ClientId": "app", "SourceUri": "https://source.example", "StartDate": "2024-01-31T00:00:00Z",
 		"EndDate": "", "ScheduleInterval": "2", "ExportChunkDuration": "Days"}
 	for name, text := range want {
 		if redacted[name] != text {
@@ -185,10 +208,10 @@ func TestRedactedHidesTheConnectionString(t *testing.T) {
 	for way, text := range map[string]string{"log": log.String(), "json": string(asJSON), "%v": fmt.Sprintf("%v", s), "%+v": fmt.Sprintf("%+v", s),
 		"%#v": fmt.Sprintf("%#v", s)} {
 		if strings.Contains(text, emulatorKey) {
-			t.Errorf("%s shows the account key: %s", way, text)
+			t.Errorf("%s shows a secret: %s", way, text)
 		}
 	}
-	if !strings.Contains(log.String(), `"StorageConnectionString":"set"`) {
-		t.Errorf("log does not say that the connection string is set: %s", log.String())
+	if !strings.Contains(log.String(), `"StorageConnectionString":"set"`) || !strings.Contains(log.String(), `"ClientSecret":"set"`) {
+		t.Errorf("log does not say that the secrets are set: %s", log.String())
 	}
 }

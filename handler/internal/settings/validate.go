@@ -1,10 +1,13 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -12,6 +15,7 @@ import (
 // checker looks at every setting, normalises it in place and collects what is wrong.
 type checker struct {
 	settings *Settings
+	given    map[string]string // what the environment gives, by field.variable
 	problems []problem
 }
 
@@ -21,7 +25,11 @@ func (c *checker) all() {
 	c.keys()
 	c.dates()
 	c.numbers()
+	c.pause()
+	c.types()
+	c.modes()
 	c.deletes()
+	c.tenant()
 	c.userAgent()
 }
 
@@ -50,7 +58,24 @@ func (c *checker) keys() {
 		c.wrong("ChunkTableName", "is the same as %sExportTableName: give the two tables different names", prefix)
 	}
 	c.key("PartitionKey", s.PartitionKey)
-	c.key("RowKey", s.RowKey)
+	rows := []struct{ setting, key string }{{"RowKey", s.RowKey}, {"SurfaceRowKey", s.SurfaceRowKey}, {"DeepRowKey", s.DeepRowKey}}
+	for i, row := range rows {
+		c.key(row.setting, row.key)
+		for _, other := range rows[:i] {
+			if meet(row.key, other.key) {
+				c.wrong(row.setting, "is %q and %s%s %q: rows of both could have the same key, give it another beginning", row.key, prefix, other.setting, other.key)
+			}
+		}
+	}
+}
+
+// meet says whether two prefixes of numbered rows can make the same key.
+func meet(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	rest, begins := strings.CutPrefix(b, a)
+	return begins && strings.Trim(rest, "0123456789") == ""
 }
 
 func (c *checker) table(setting, name string) {
@@ -86,14 +111,6 @@ func (c *checker) dates() {
 	}
 }
 
-func (c *checker) deletes() {
-	if s := c.settings; !s.ExportWithDelete && !s.AllowDeletedToReturn {
-		c.wrong("ExportWithDelete", "is false: a window exports resources as they were at its end, so one that was deleted later "+
-			"comes back alive at the destination, and only a later window with deletes removes it again; "+
-			"set %[1]sExportWithDelete to true, or accept it with %[1]sAllowDeletedToReturn=true", prefix)
-	}
-}
-
 func (c *checker) userAgent() {
 	if agent := c.settings.UserAgent; len(agent) > 256 || strings.ContainsFunc(agent, notInHeader) {
 		c.wrong("UserAgent", "cannot be sent as a header: use at most 256 printable ASCII characters")
@@ -107,28 +124,38 @@ const longestChunk = 36500 * 24 * time.Hour
 
 func (c *checker) numbers() {
 	s := c.settings
+	c.bounded()
 	if !c.unsound("ExportChunkDuration") {
-		c.between("ExportChunkTime", int64(s.ExportChunkTime), 1, int64(longestChunk/s.ExportChunkDuration.length()))
+		longest := int64(longestChunk / s.ExportChunkDuration.length())
+		c.between("ExportChunkTime", int64(s.ExportChunkTime), 1, longest)
+		c.between("ResourceExportChunkTime", int64(s.ResourceExportChunkTime), 1, longest)
 	}
-	c.between("ChunkLimit", s.ChunkLimit, 1, 1_000_000_000_000)
-	c.between("MaxCountValue", int64(s.MaxCountValue), 1, 10_000) // the service refuses more
-	c.between("FileCount", int64(s.FileCount), 1, 50_000)
-	c.between("PayloadCount", int64(s.PayloadCount), 1, 100)
-	c.between("MaxParallelExports", int64(s.MaxParallelExports), 1, 50)
-	c.between("SafetyLagMinutes", int64(s.SafetyLagMinutes), 1, 24*60)
-	c.between("TailIntervalMinutes", int64(s.TailIntervalMinutes), 1, 7*24*60)
-	c.between("MaxExportRetries", int64(s.MaxExportRetries), 1, 100)
 	c.minutes("ScheduleInterval", s.ScheduleInterval, time.Millisecond)
 	c.minutes("FunctionTimeoutMinutes", s.FunctionTimeoutMinutes, time.Second)
-
-	c.between("MaxOpenWindows", int64(s.MaxOpenWindows), 0, maxOpenWindows)
 	if s.MaxOpenWindows == 0 {
 		s.MaxOpenWindows = min(2*(s.MaxParallelExports+s.PayloadCount), maxOpenWindows)
 	}
 }
 
-// maxOpenWindows keeps the list of open windows within one string of the chunk row.
+// maxOpenWindows is the upper bound of MaxOpenWindows: it keeps the list of open windows within one string of the chunk row.
 const maxOpenWindows = 200
+
+// bounded holds every whole number against the bounds in its tags.
+func (c *checker) bounded() {
+	value := reflect.ValueOf(c.settings).Elem()
+	for _, f := range fields() {
+		if f.tag("max") == "" {
+			continue
+		}
+		low, errLow := strconv.ParseInt(f.tag("min"), 10, 64)
+		high, errHigh := strconv.ParseInt(f.tag("max"), 10, 64)
+		if err := errors.Join(errLow, errHigh); err != nil { // unreachable unless a tag in the struct is broken
+			c.wrong(f.name, "has bounds that cannot be read: %v", err)
+			continue
+		}
+		c.between(f.name, value.Field(f.index).Int(), low, high)
+	}
+}
 
 func (c *checker) between(name string, value, low, high int64) {
 	if value < low || value > high {
