@@ -15,4 +15,7 @@
 //     looks at the one column that it meant to set.
 //
 // Rows are found by key alone. Nothing here filters: both tables are one partition, and a filter would read all of it.
+//
+// There is a twin of the table service in memory (Memory), and a Gate to put before every call: both for the tests that let
+// a migration die at each of its saves.
 package ledger

@@ -51,8 +51,8 @@ func Open(o Options) (*Ledger, error) {
 		return nil, fmt.Errorf("open the table service: %w", err)
 	}
 	return &Ledger{
-		export:    table{service.NewClient(o.ExportTable), o.ExportTable},
-		chunk:     table{service.NewClient(o.ChunkTable), o.ChunkTable},
+		export:    storageTable{service.NewClient(o.ExportTable), o.ExportTable},
+		chunk:     storageTable{service.NewClient(o.ChunkTable), o.ChunkTable},
 		partition: o.PartitionKey,
 		rowKey:    o.RowKey,
 	}, nil
@@ -74,7 +74,7 @@ func (l *Ledger) Chunk(ctx context.Context) (Chunk, error) {
 	}
 	c := Chunk{etag: etag, kept: p}
 	if err := readColumns(c.columns(), p); err != nil {
-		return Chunk{}, fmt.Errorf("row %s of table %s: %w", l.rowKey, l.chunk.name, err)
+		return Chunk{}, fmt.Errorf("row %s of table %s: %w", l.rowKey, l.chunk.name(), err)
 	}
 	if c.PlannedTill.IsZero() {
 		c.PlannedTill = c.Watermark
@@ -113,10 +113,10 @@ func (l *Ledger) Window(ctx context.Context, number int) (Window, error) {
 	}
 	w := Window{Number: number, SourceCount: Unknown, etag: etag, kept: p}
 	if err := readColumns(w.columns(), p); err != nil {
-		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name, err)
+		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name(), err)
 	}
 	if !w.First || !w.Since.Before(w.Till) {
-		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name, ErrNotWindow)
+		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name(), ErrNotWindow)
 	}
 	return w, nil
 }

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -34,19 +33,35 @@ func TestMain(m *testing.M) {
 
 var tables atomic.Int32
 
-// open returns a ledger with two tables of its own, and a plain client for the export table.
-func open(t *testing.T) (*Ledger, *aztables.Client) {
+// onEach runs test on a ledger in the storage emulator and on one in memory: the twin must not be told from it.
+func onEach(t *testing.T, test func(t *testing.T, l *Ledger)) {
 	t.Helper()
-	n := tables.Add(1)
-	l, err := Open(Options{ConnectionString: emulator.ConnectionString(), ExportTable: fmt.Sprintf("export%d", n), ChunkTable: fmt.Sprintf("chunk%d", n),
-		PartitionKey: "it's a key", RowKey: "row"})
-	if err != nil {
-		t.Fatal(err)
+	for name, open := range map[string]func(Options) (*Ledger, error){
+		"storage": Open,
+		"memory":  func(o Options) (*Ledger, error) { return OpenMemory(NewMemory(), o), nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := tables.Add(1)
+			l, err := open(Options{ConnectionString: emulator.ConnectionString(), ExportTable: fmt.Sprintf("export%d", n), ChunkTable: fmt.Sprintf("chunk%d", n),
+				PartitionKey: "it's a key", RowKey: "row"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, l)
+		})
 	}
-	if err := l.CreateTables(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return l, l.export.client
+}
+
+// onEachWithTables is onEach after the tables have been created.
+func onEachWithTables(t *testing.T, test func(t *testing.T, l *Ledger)) {
+	t.Helper()
+	onEach(t, func(t *testing.T, l *Ledger) {
+		if err := l.CreateTables(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		test(t, l)
+	})
 }
 
 var (
@@ -72,219 +87,215 @@ func full() Window {
 
 func TestWindowKeepsEveryColumnInTheOriginalsTypes(t *testing.T) {
 	t.Parallel()
-	l, client := open(t)
-	if _, err := l.InsertWindow(t.Context(), full()); err != nil {
-		t.Fatal(err)
-	}
-	got, err := l.Window(t.Context(), 7)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(full(), got, cmpopts.IgnoreUnexported(Window{})); diff != "" {
-		t.Errorf("the row read is not the row written (-want +got):\n%s", diff)
-	}
-	reply, err := client.GetEntity(t.Context(), "it's a key", "row7", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var e aztables.EDMEntity
-	if err := json.Unmarshal(reply.Value, &e); err != nil {
-		t.Fatal(err)
-	}
-	types := map[string]string{}
-	for name, v := range e.Properties {
-		types[name] = strings.TrimPrefix(fmt.Sprintf("%T", v), "aztables.EDM")
-	}
-	want := map[string]string{}
-	for typ, names := range map[string]string{
-		"string": "exportContentLocation importContentLocation IsExportRunning IsImportRunning ImportRequest Since Till resourceTypeValue " +
-			"TotalExportResourceCount TotalFailedExportCount FailedExportResources TotalImportResourceCount TotalFailedImportCount FailedImportResources " +
-			"ExportId ImportNo SourceResourceCount DestinationResourceCount SourceError DestinationError FailureReason " +
-			"ClaimOwner SplitAt Held Payloads CountsByType AttemptLog",
-		"bool":     "IsExportComplete IsImportComplete IsFirst IsProcessed",
-		"DateTime": "StartTime ExportEndTime ImportStartTime EndTime NotBefore ClaimedUntil",
-		"int32":    "PayloadCount CompletedCount Attempts Posts UnknownPolls CountTries SplitNumber",
-		"Int64":    "SearchParameterCount SourceCount RefusedCount",
-	} {
-		for _, name := range strings.Fields(names) {
-			want[name] = typ
+	onEachWithTables(t, func(t *testing.T, l *Ledger) {
+		if _, err := l.InsertWindow(t.Context(), full()); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if diff := cmp.Diff(want, types); diff != "" {
-		t.Errorf("column types (-want +got):\n%s", diff)
-	}
-	if e.PartitionKey != "it's a key" {
-		t.Errorf("partition key %q", e.PartitionKey)
-	}
-	if got := e.Properties["Since"]; got != "2024-01-01T00:00:00.000Z" {
-		t.Errorf("Since is written as %v", got)
-	}
+		got, err := l.Window(t.Context(), 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(full(), got, cmpopts.IgnoreUnexported(Window{})); diff != "" {
+			t.Errorf("the row read is not the row written (-want +got):\n%s", diff)
+		}
+		columns, _, err := l.export.get(t.Context(), "it's a key", "row7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		types := map[string]string{}
+		for name, v := range columns {
+			types[name] = strings.TrimPrefix(fmt.Sprintf("%T", v), "aztables.EDM")
+		}
+		want := map[string]string{}
+		for typ, names := range map[string]string{
+			"string": "exportContentLocation importContentLocation IsExportRunning IsImportRunning ImportRequest Since Till resourceTypeValue " +
+				"TotalExportResourceCount TotalFailedExportCount FailedExportResources TotalImportResourceCount TotalFailedImportCount FailedImportResources " +
+				"ExportId ImportNo SourceResourceCount DestinationResourceCount SourceError DestinationError FailureReason " +
+				"ClaimOwner SplitAt Held Payloads CountsByType AttemptLog",
+			"bool":     "IsExportComplete IsImportComplete IsFirst IsProcessed",
+			"DateTime": "StartTime ExportEndTime ImportStartTime EndTime NotBefore ClaimedUntil",
+			"int32":    "PayloadCount CompletedCount Attempts Posts UnknownPolls CountTries SplitNumber",
+			"Int64":    "SearchParameterCount SourceCount RefusedCount",
+		} {
+			for _, name := range strings.Fields(names) {
+				want[name] = typ
+			}
+		}
+		if diff := cmp.Diff(want, types); diff != "" {
+			t.Errorf("column types (-want +got):\n%s", diff)
+		}
+		if got := columns["Since"]; got != "2024-01-01T00:00:00.000Z" {
+			t.Errorf("Since is written as %v", got)
+		}
+	})
 }
 
 func TestSaveKeepsColumnsThatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	l, client := open(t)
-	add(t, client, map[string]any{"RowKey": "row3", "Since": "2024-01-01T00:00:00.000Z", "Till": "2024-02-01T00:00:00.000Z", "IsFirst": true, "Colour": "red",
-		"Big": aztables.EDMInt64(5_000_000_000)})
-	w, err := l.Window(t.Context(), 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w, err = w.Claim("me", now, now.Add(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.SaveWindow(t.Context(), w); err != nil {
-		t.Fatal(err)
-	}
-	p, _, err := l.export.get(t.Context(), "it's a key", "row3")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p["Colour"] != "red" || p["Big"] != aztables.EDMInt64(5_000_000_000) || p["ClaimOwner"] != "me" {
-		t.Errorf("after the save: %v", p)
-	}
+	onEachWithTables(t, func(t *testing.T, l *Ledger) {
+		add(t, l, map[string]any{"RowKey": "row3", "Since": "2024-01-01T00:00:00.000Z", "Till": "2024-02-01T00:00:00.000Z", "IsFirst": true, "Colour": "red",
+			"Big": aztables.EDMInt64(5_000_000_000)})
+		w, err := l.Window(t.Context(), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, err = w.Claim("me", now, now.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.SaveWindow(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+		p, _, err := l.export.get(t.Context(), "it's a key", "row3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p["Colour"] != "red" || p["Big"] != aztables.EDMInt64(5_000_000_000) || p["ClaimOwner"] != "me" {
+			t.Errorf("after the save: %v", p)
+		}
+	})
 }
 
 func TestRowsOfTheOriginal(t *testing.T) {
 	t.Parallel()
-	l, client := open(t)
-	started := map[string]any{"RowKey": "row1", "Since": "2024-01-01T00:00:00.000Z", "Till": "2024-02-01T00:00:00.0000000+00:00", "IsFirst": true,
-		"exportContentLocation": "https://s/_operations/export/1", "IsExportComplete": false, "IsExportRunning": "Started"}
-	add(t, client, started)
-	add(t, client, map[string]any{"RowKey": "row2", "IsFirst": false, "importContentLocation": "https://d/_operations/import/2"})
-	add(t, client, map[string]any{"RowKey": "row3", "IsFirst": true, "IsExportRunning": "Failed"})
-	w, err := l.Window(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w.Phase() != Exporting || w.SourceCount != Unknown || !w.Till.Equal(t1) {
-		t.Errorf("a started export reads as %s, source count %d, till %s", w.Phase(), w.SourceCount, w.Till)
-	}
-	for _, n := range []int{2, 3} {
-		if _, err := l.Window(t.Context(), n); !errors.Is(err, ErrNotWindow) {
-			t.Errorf("row %d: %v, want ErrNotWindow", n, err)
+	onEachWithTables(t, func(t *testing.T, l *Ledger) {
+		started := map[string]any{"RowKey": "row1", "Since": "2024-01-01T00:00:00.000Z", "Till": "2024-02-01T00:00:00.0000000+00:00", "IsFirst": true,
+			"exportContentLocation": "https://s/_operations/export/1", "IsExportComplete": false, "IsExportRunning": "Started"}
+		add(t, l, started)
+		add(t, l, map[string]any{"RowKey": "row2", "IsFirst": false, "importContentLocation": "https://d/_operations/import/2"})
+		add(t, l, map[string]any{"RowKey": "row3", "IsFirst": true, "IsExportRunning": "Failed"})
+		w, err := l.Window(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if _, err := l.Window(t.Context(), 4); !errors.Is(err, ErrNotFound) {
-		t.Errorf("row 4: %v, want ErrNotFound", err)
-	}
+		if w.Phase() != Exporting || w.SourceCount != Unknown || !w.Till.Equal(t1) {
+			t.Errorf("a started export reads as %s, source count %d, till %s", w.Phase(), w.SourceCount, w.Till)
+		}
+		for _, n := range []int{2, 3} {
+			if _, err := l.Window(t.Context(), n); !errors.Is(err, ErrNotWindow) {
+				t.Errorf("row %d: %v, want ErrNotWindow", n, err)
+			}
+		}
+		if _, err := l.Window(t.Context(), 4); !errors.Is(err, ErrNotFound) {
+			t.Errorf("row 4: %v, want ErrNotFound", err)
+		}
+	})
 }
 
 func TestSavesNameTheETagTheyRead(t *testing.T) {
 	t.Parallel()
-	l, _ := open(t)
-	ctx := t.Context()
-	if _, err := l.SaveWindow(ctx, NewWindow(1, t0, t1)); !errors.Is(err, errNoETag) {
-		t.Errorf("a save without an ETag: %v", err)
-	}
-	if _, err := l.SaveChunk(ctx, NewChunk(t0)); !errors.Is(err, errNoETag) {
-		t.Errorf("a chunk save without an ETag: %v", err)
-	}
-	w, err := l.InsertWindow(ctx, NewWindow(1, t0, t1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.InsertWindow(ctx, NewWindow(1, t0, t1)); !errors.Is(err, ErrExists) {
-		t.Errorf("a second insert: %v", err)
-	}
-	first, _ := w.Claim("first", now, now.Add(time.Hour))
-	second, _ := w.Claim("second", now, now.Add(time.Hour))
-	if first, err = l.SaveWindow(ctx, first); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.SaveWindow(ctx, second); !errors.Is(err, ErrConflict) {
-		t.Errorf("a save on a stale row: %v", err)
-	}
-	if first, err = first.ExportStarted("first", "https://s/_operations/export/1", "1", now, now); err != nil {
-		t.Fatal(err)
-	}
-	if _, err = l.SaveWindow(ctx, first); err != nil {
-		t.Errorf("a save on what was saved before: %v", err)
-	}
+	onEachWithTables(t, func(t *testing.T, l *Ledger) {
+		ctx := t.Context()
+		if _, err := l.SaveWindow(ctx, NewWindow(1, t0, t1)); !errors.Is(err, errNoETag) {
+			t.Errorf("a save without an ETag: %v", err)
+		}
+		if _, err := l.SaveChunk(ctx, NewChunk(t0)); !errors.Is(err, errNoETag) {
+			t.Errorf("a chunk save without an ETag: %v", err)
+		}
+		w, err := l.InsertWindow(ctx, NewWindow(1, t0, t1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.InsertWindow(ctx, NewWindow(1, t0, t1)); !errors.Is(err, ErrExists) {
+			t.Errorf("a second insert: %v", err)
+		}
+		first, _ := w.Claim("first", now, now.Add(time.Hour))
+		second, _ := w.Claim("second", now, now.Add(time.Hour))
+		if first, err = l.SaveWindow(ctx, first); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.SaveWindow(ctx, second); !errors.Is(err, ErrConflict) {
+			t.Errorf("a save on a stale row: %v", err)
+		}
+		if first, err = first.ExportStarted("first", "https://s/_operations/export/1", "1", now, now); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = l.SaveWindow(ctx, first); err != nil {
+			t.Errorf("a save on what was saved before: %v", err)
+		}
+	})
 }
 
 func TestChunkRow(t *testing.T) {
 	t.Parallel()
-	l, _ := open(t)
-	ctx := t.Context()
-	if _, err := l.Chunk(ctx); !errors.Is(err, ErrNotFound) {
-		t.Fatalf("no chunk row yet: %v", err)
-	}
-	c, err := l.InsertChunk(ctx, NewChunk(t0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, _ = c.List(1, t0, t1)
-	c, _ = c.Pin(map[string]string{"SourceUri": "https://s"})
-	c, _ = c.CountMissing(t1, now)
-	c.Totals = Totals{Windows: 1, Exported: 3_000_000_000, Imported: 2_999_999_999, Refused: 1}
-	if c, err = l.SaveChunk(ctx, c); err != nil {
-		t.Fatal(err)
-	}
-	got, err := l.Chunk(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(c, got, cmpopts.IgnoreUnexported(Chunk{})); diff != "" {
-		t.Errorf("the chunk row read is not the one saved (-want +got):\n%s", diff)
-	}
-	p, _, _ := l.chunk.get(ctx, "it's a key", "row")
-	if p["since"] != "2024-01-01T00:00:00.000Z" || p["plannedTill"] != "2024-02-01T00:00:00.000Z" || p["JobId"] != int32(2) ||
-		p["openWindows"] != `[{"number":1,"since":"2024-01-01T00:00:00Z"}]` {
-		t.Errorf("columns: %v", p)
-	}
+	onEachWithTables(t, func(t *testing.T, l *Ledger) {
+		ctx := t.Context()
+		if _, err := l.Chunk(ctx); !errors.Is(err, ErrNotFound) {
+			t.Fatalf("no chunk row yet: %v", err)
+		}
+		c, err := l.InsertChunk(ctx, NewChunk(t0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _ = c.List(1, t0, t1)
+		c, _ = c.Pin(map[string]string{"SourceUri": "https://s"})
+		c, _ = c.CountMissing(t1, now)
+		c.Totals = Totals{Windows: 1, Exported: 3_000_000_000, Imported: 2_999_999_999, Refused: 1}
+		if c, err = l.SaveChunk(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+		got, err := l.Chunk(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c, got, cmpopts.IgnoreUnexported(Chunk{})); diff != "" {
+			t.Errorf("the chunk row read is not the one saved (-want +got):\n%s", diff)
+		}
+		p, _, _ := l.chunk.get(ctx, "it's a key", "row")
+		if p["since"] != "2024-01-01T00:00:00.000Z" || p["plannedTill"] != "2024-02-01T00:00:00.000Z" || p["JobId"] != int32(2) ||
+			p["openWindows"] != `[{"number":1,"since":"2024-01-01T00:00:00Z"}]` {
+			t.Errorf("columns: %v", p)
+		}
+	})
 }
 
 func TestChunkRowOfTheOriginalIsPlannedUpToItsWatermark(t *testing.T) {
 	t.Parallel()
-	l, _ := open(t)
-	if _, err := l.chunk.insert(t.Context(), "it's a key", "row", properties{"JobId": int32(5), "since": "2024-02-01T00:00:00.000Z", "multiExport": "Running"}); err != nil {
-		t.Fatal(err)
-	}
-	c, err := l.Chunk(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !c.PlannedTill.Equal(t1) || c.JobID != 5 || len(c.Open) != 0 {
-		t.Errorf("read as %+v", c)
-	}
+	onEachWithTables(t, func(t *testing.T, l *Ledger) {
+		if _, err := l.chunk.insert(t.Context(), "it's a key", "row", properties{"JobId": int32(5), "since": "2024-02-01T00:00:00.000Z", "multiExport": "Running"}); err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.Chunk(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !c.PlannedTill.Equal(t1) || c.JobID != 5 || len(c.Open) != 0 {
+			t.Errorf("read as %+v", c)
+		}
+	})
 }
 
 func TestColumnsStayWithinTheServicesBounds(t *testing.T) {
 	t.Parallel()
-	l, _ := open(t)
-	w := full()
-	w.FailureReason = strings.Repeat("é", 40_000)
-	w.Payloads = nil
-	for i := range 100 {
-		w.Payloads = append(w.Payloads, Payload{Blob: payloadBlob(i+1, 250, false), Post: 250, State: Complete, Lines: 123_456_789, Imported: 123_456_000, Refused: 789,
-			StatusURL: "https://a-rather-long-workspace-name-service.fhir.azurehealthcareapis.com/_operations/import/12345678901234"})
-	}
-	if _, err := l.InsertWindow(t.Context(), w); err != nil {
-		t.Fatalf("100 payloads: %v", err)
-	}
-	got, err := l.Window(t.Context(), 7)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len([]rune(got.FailureReason)); n > maxText+20 || !strings.HasSuffix(got.FailureReason, "(cut)") {
-		t.Errorf("a text of 40,000 characters was stored with %d", n)
-	}
-	w.Payloads = append(w.Payloads, w.Payloads...)
-	if _, err := l.InsertWindow(t.Context(), w); err == nil || !strings.Contains(err.Error(), "Payloads") {
-		t.Errorf("JSON beyond a property's bound: %v", err)
-	}
+	onEachWithTables(t, func(t *testing.T, l *Ledger) {
+		w := full()
+		w.FailureReason = strings.Repeat("é", 40_000)
+		w.Payloads = nil
+		for i := range 100 {
+			w.Payloads = append(w.Payloads, Payload{Blob: payloadBlob(i+1, 250, false), Post: 250, State: Complete, Lines: 123_456_789, Imported: 123_456_000, Refused: 789,
+				StatusURL: "https://a-rather-long-workspace-name-service.fhir.azurehealthcareapis.com/_operations/import/12345678901234"})
+		}
+		if _, err := l.InsertWindow(t.Context(), w); err != nil {
+			t.Fatalf("100 payloads: %v", err)
+		}
+		got, err := l.Window(t.Context(), 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len([]rune(got.FailureReason)); n > maxText+20 || !strings.HasSuffix(got.FailureReason, "(cut)") {
+			t.Errorf("a text of 40,000 characters was stored with %d", n)
+		}
+		w.Payloads = append(w.Payloads, w.Payloads...)
+		if _, err := l.InsertWindow(t.Context(), w); err == nil || !strings.Contains(err.Error(), "Payloads") {
+			t.Errorf("JSON beyond a property's bound: %v", err)
+		}
+	})
 }
 
-func add(t *testing.T, client *aztables.Client, p map[string]any) {
+func add(t *testing.T, l *Ledger, p map[string]any) {
 	t.Helper()
 	row := p["RowKey"].(string)
 	delete(p, "RowKey")
-	body, err := encodeEntity("it's a key", row, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.AddEntity(t.Context(), body, nil); err != nil {
+	if _, err := l.export.insert(t.Context(), l.partition, row, p); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -23,56 +23,73 @@ var (
 	errNoETag = errors.New("a save without the ETag of what was read")
 )
 
-// table is one storage table without the ways in which aztables overwrites silently: no upsert, and no update without
-// an ETag.
-type table struct {
-	client *aztables.Client
-	name   string
+// table is one table as a Ledger uses it: there is no upsert, and no update without an ETag. It is kept by the storage
+// service (storageTable) or by the twin in memory (memoryTable).
+type table interface {
+	name() string
+	// create makes the table. A table that is there already is as good.
+	create(ctx context.Context) error
+	// get reads a row. ErrNotFound.
+	get(ctx context.Context, partition, row string) (properties, azcore.ETag, error)
+	// insert adds a row. ErrExists; ErrNotFound when there is no table yet.
+	insert(ctx context.Context, partition, row string, p properties) (azcore.ETag, error)
+	// replace saves a row whose ETag is still the one that was read. ErrConflict, ErrNotFound.
+	replace(ctx context.Context, partition, row string, p properties, read azcore.ETag) (azcore.ETag, error)
 }
 
-// create makes the table. A table that is there already is as good.
-func (t table) create(ctx context.Context) error {
+// storageTable is a table of the storage service, without the ways in which aztables overwrites silently.
+type storageTable struct {
+	client *aztables.Client
+	table  string
+}
+
+func (t storageTable) name() string { return t.table }
+
+func (t storageTable) create(ctx context.Context) error {
 	_, err := t.client.CreateTable(ctx, nil)
 	if hasStatus(err, http.StatusConflict) {
 		return nil
 	}
-	return t.wrap("create", "", err)
+	return wrap(t, "create", "", err)
 }
 
-func (t table) get(ctx context.Context, partition, row string) (properties, azcore.ETag, error) {
+func (t storageTable) get(ctx context.Context, partition, row string) (properties, azcore.ETag, error) {
 	reply, err := t.client.GetEntity(ctx, partition, row, nil)
 	switch {
 	case hasStatus(err, http.StatusNotFound):
-		return nil, "", t.wrap("read", row, ErrNotFound)
+		return nil, "", wrap(t, "read", row, ErrNotFound)
 	case err != nil:
-		return nil, "", t.wrap("read", row, err)
+		return nil, "", wrap(t, "read", row, err)
 	}
 	var e aztables.EDMEntity
 	if err := json.Unmarshal(reply.Value, &e); err != nil {
-		return nil, "", t.wrap("read", row, err)
+		return nil, "", wrap(t, "read", row, err)
 	}
 	return e.Properties, reply.ETag, nil
 }
 
-func (t table) insert(ctx context.Context, partition, row string, p properties) (azcore.ETag, error) {
+func (t storageTable) insert(ctx context.Context, partition, row string, p properties) (azcore.ETag, error) {
 	body, err := encodeEntity(partition, row, p)
 	if err != nil {
-		return "", t.wrap("insert", row, err)
+		return "", wrap(t, "insert", row, err)
 	}
 	reply, err := t.client.AddEntity(ctx, body, nil)
-	if hasStatus(err, http.StatusConflict) {
+	switch {
+	case hasStatus(err, http.StatusConflict):
 		err = ErrExists
+	case hasStatus(err, http.StatusNotFound):
+		err = ErrNotFound
 	}
-	return reply.ETag, t.wrap("insert", row, err)
+	return reply.ETag, wrap(t, "insert", row, err)
 }
 
-func (t table) replace(ctx context.Context, partition, row string, p properties, read azcore.ETag) (azcore.ETag, error) {
-	if read == "" || read == azcore.ETagAny {
-		return "", t.wrap("save", row, errNoETag)
+func (t storageTable) replace(ctx context.Context, partition, row string, p properties, read azcore.ETag) (azcore.ETag, error) {
+	if err := named(read); err != nil {
+		return "", wrap(t, "save", row, err)
 	}
 	body, err := encodeEntity(partition, row, p)
 	if err != nil {
-		return "", t.wrap("save", row, err)
+		return "", wrap(t, "save", row, err)
 	}
 	reply, err := t.client.UpdateEntity(ctx, body, &aztables.UpdateEntityOptions{IfMatch: &read, UpdateMode: aztables.UpdateModeReplace})
 	switch {
@@ -81,17 +98,25 @@ func (t table) replace(ctx context.Context, partition, row string, p properties,
 	case hasStatus(err, http.StatusNotFound):
 		err = ErrNotFound
 	}
-	return reply.ETag, t.wrap("save", row, err)
+	return reply.ETag, wrap(t, "save", row, err)
 }
 
-func (t table) wrap(op, row string, err error) error {
+// named refuses an ETag that would overwrite whatever is there.
+func named(read azcore.ETag) error {
+	if read == "" || read == azcore.ETagAny {
+		return errNoETag
+	}
+	return nil
+}
+
+func wrap(t table, op, row string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if row == "" {
-		return fmt.Errorf("%s table %s: %w", op, t.name, err)
+		return fmt.Errorf("%s table %s: %w", op, t.name(), err)
 	}
-	return fmt.Errorf("%s row %s of table %s: %w", op, row, t.name, err)
+	return fmt.Errorf("%s row %s of table %s: %w", op, row, t.name(), err)
 }
 
 // encodeEntity writes the keys itself: EDMEntity would double the quotes in them, which is right in a URL and wrong in a
