@@ -9,4 +9,7 @@
 //
 // What is to be imported derives from the manifest blob alone, so that two ticks, or a tick and its successor after a
 // crash, post the same bodies: the destination knows a body that it has seen and gives the same job.
+//
+// There is a twin of the storage account in memory (Memory), and a Gate to put before every call: both for the tests that
+// let a migration die at each of its writes.
 package staging

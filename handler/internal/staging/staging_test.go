@@ -27,13 +27,21 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-func open(t *testing.T) *Store {
+// onEach runs test on a store in the storage emulator and on one in memory: the twin must not be told from it.
+func onEach(t *testing.T, test func(t *testing.T, s *Store)) {
 	t.Helper()
-	s, err := Open(Options{ConnectionString: emulator.ConnectionString()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	t.Run("storage", func(t *testing.T) {
+		t.Parallel()
+		s, err := Open(Options{ConnectionString: emulator.ConnectionString()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, s)
+	})
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		test(t, OpenMemory(NewMemory()))
+	})
 }
 
 const manifest = `{"transactionTime":"2024-05-01T00:00:00Z","request":"https://s/$export?_since=1","requiresAccessToken":false,
@@ -42,24 +50,26 @@ const manifest = `{"transactionTime":"2024-05-01T00:00:00Z","request":"https://s
 
 func TestManifestIsSavedOnceAndNeverReplaced(t *testing.T) {
 	t.Parallel()
-	s, ctx := open(t), t.Context()
-	if err := s.PutManifest(ctx, "17", strings.NewReader(manifest)); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.PutManifest(ctx, "17", strings.NewReader(manifest)); err != nil {
-		t.Errorf("the same again: %v", err)
-	}
-	other := strings.Replace(manifest, `"count":7`, `"count":6`, 1)
-	if err := s.PutManifest(ctx, "17", strings.NewReader(other)); !errors.Is(err, ErrAnotherManifest) {
-		t.Errorf("another one: %v, want ErrAnotherManifest", err)
-	}
-	m, err := s.Manifest(ctx, "17")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Lines() != 3_000_000_019 || m.SearchParameters() != 2 || m.Request != "https://s/$export?_since=1" {
-		t.Errorf("manifest: %+v", m)
-	}
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		if err := s.PutManifest(ctx, "17", strings.NewReader(manifest)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.PutManifest(ctx, "17", strings.NewReader(manifest)); err != nil {
+			t.Errorf("the same again: %v", err)
+		}
+		other := strings.Replace(manifest, `"count":7`, `"count":6`, 1)
+		if err := s.PutManifest(ctx, "17", strings.NewReader(other)); !errors.Is(err, ErrAnotherManifest) {
+			t.Errorf("another one: %v, want ErrAnotherManifest", err)
+		}
+		m, err := s.Manifest(ctx, "17")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Lines() != 3_000_000_019 || m.SearchParameters() != 2 || m.Request != "https://s/$export?_since=1" {
+			t.Errorf("manifest: %+v", m)
+		}
+	})
 }
 
 func TestExportIDsThatAreNoContainerNames(t *testing.T) {
@@ -174,24 +184,26 @@ func TestBooks(t *testing.T) {
 
 func TestImportResultIsKept(t *testing.T) {
 	t.Parallel()
-	s, ctx := open(t), t.Context()
-	if err := s.PutManifest(ctx, "18", strings.NewReader(manifest)); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.PutPayload(ctx, "18", "import_payload_1.json", []byte("{}")); err != nil {
-		t.Fatal(err)
-	}
-	body := `{"output":[],"error":[{"type":"Patient","count":2,"inputUrl":"u1","url":"e1"}]}`
-	if err := s.PutImportResult(ctx, "18", "import_payload_1.json", strings.NewReader(body)); err != nil {
-		t.Fatal(err)
-	}
-	r, err := s.ImportResult(ctx, "18", "import_payload_1.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := CountsText(r.RefusedByType([]File{{"Patient", "u1", 2}})); got != "Patient:2" || r.ErrorLog[0] != "e1" {
-		t.Errorf("refused %q, logs %v", got, r.ErrorLog)
-	}
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		if err := s.PutManifest(ctx, "18", strings.NewReader(manifest)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.PutPayload(ctx, "18", "import_payload_1.json", []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		body := `{"output":[],"error":[{"type":"Patient","count":2,"inputUrl":"u1","url":"e1"}]}`
+		if err := s.PutImportResult(ctx, "18", "import_payload_1.json", strings.NewReader(body)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.ImportResult(ctx, "18", "import_payload_1.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := CountsText(r.RefusedByType([]File{{"Patient", "u1", 2}})); got != "Patient:2" || r.ErrorLog[0] != "e1" {
+			t.Errorf("refused %q, logs %v", got, r.ErrorLog)
+		}
+	})
 }
 
 func FuzzReadManifest(f *testing.F) {

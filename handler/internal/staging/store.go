@@ -8,19 +8,14 @@ import (
 	"io"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
 
 const manifestBlob = "manifest.json"
+
+// ErrNotFound: no such blob, or no such container.
+var ErrNotFound = errors.New("no such blob")
 
 // ErrAnotherManifest: the container of an export holds a manifest already, and not this one. Ids of export jobs repeat
 // from one FHIR service to another, so it is what an earlier migration left.
@@ -34,25 +29,15 @@ type Options struct {
 }
 
 // Store reads and writes the blobs of the migration. It is safe for concurrent use.
-type Store struct{ client *azblob.Client }
+type Store struct{ blobs blobs }
 
 // Open makes a store; it calls nothing.
 func Open(o Options) (*Store, error) {
-	opts := &azblob.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
-		Telemetry: policy.TelemetryOptions{Disabled: true},
-	}}
-	var client *azblob.Client
-	var err error
-	if o.ConnectionString != "" {
-		client, err = azblob.NewClientFromConnectionString(o.ConnectionString, opts)
-	} else {
-		client, err = azblob.NewClient(o.Endpoint, o.Credential, opts)
-	}
+	b, err := openStorage(o)
 	if err != nil {
-		return nil, fmt.Errorf("open the blob service: %w", err)
+		return nil, err
 	}
-	return &Store{client}, nil
+	return &Store{b}, nil
 }
 
 // exportIDs allows what both kinds of service give (numbers, formerly GUIDs) and what a container name can hold.
@@ -80,16 +65,14 @@ func (s *Store) PutManifest(ctx context.Context, exportID string, body io.ReadSe
 	if err != nil {
 		return err
 	}
-	if err := s.createContainer(ctx, name); err != nil {
+	if err := s.blobs.createContainer(ctx, name); err != nil {
 		return err
 	}
-	fresh := &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: to.Ptr(azcore.ETagAny)}}
-	_, err = s.client.ServiceClient().NewContainerClient(name).NewBlockBlobClient(manifestBlob).
-		Upload(ctx, nopCloser{body}, &blockblob.UploadOptions{AccessConditions: fresh, HTTPHeaders: jsonHeaders()})
-	if bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet) {
+	err = s.blobs.put(ctx, name, manifestBlob, body, createOnly)
+	if errors.Is(err, errBlobExists) {
 		return s.sameManifest(ctx, exportID, body)
 	}
-	return wrap("save", name, manifestBlob, err)
+	return err
 }
 
 func (s *Store) sameManifest(ctx context.Context, exportID string, body io.ReadSeeker) error {
@@ -116,11 +99,10 @@ func (s *Store) Manifest(ctx context.Context, exportID string) (Manifest, error)
 	if err != nil {
 		return Manifest{}, err
 	}
-	reply, err := s.client.DownloadStream(ctx, name, manifestBlob, nil)
+	body, err := s.blobs.get(ctx, name, manifestBlob)
 	if err != nil {
-		return Manifest{}, wrap("read", name, manifestBlob, err)
+		return Manifest{}, err
 	}
-	body := reply.NewRetryReader(ctx, nil)
 	defer body.Close()
 	m, err := ReadManifest(body)
 	return m, wrap("read", name, manifestBlob, err)
@@ -142,11 +124,10 @@ func (s *Store) ImportResult(ctx context.Context, exportID, payloadBlob string) 
 	if err != nil {
 		return ImportResult{}, err
 	}
-	reply, err := s.client.DownloadStream(ctx, name, resultBlob(payloadBlob), nil)
+	body, err := s.blobs.get(ctx, name, resultBlob(payloadBlob))
 	if err != nil {
-		return ImportResult{}, wrap("read", name, resultBlob(payloadBlob), err)
+		return ImportResult{}, err
 	}
-	body := reply.NewRetryReader(ctx, nil)
 	defer body.Close()
 	r, err := ReadImportResult(body)
 	return r, wrap("read", name, resultBlob(payloadBlob), err)
@@ -161,30 +142,5 @@ func (s *Store) put(ctx context.Context, exportID, blobName string, body io.Read
 	if err != nil {
 		return err
 	}
-	_, err = s.client.ServiceClient().NewContainerClient(name).NewBlockBlobClient(blobName).
-		Upload(ctx, nopCloser{body}, &blockblob.UploadOptions{HTTPHeaders: jsonHeaders()})
-	return wrap("save", name, blobName, err)
+	return s.blobs.put(ctx, name, blobName, body, overwrite)
 }
-
-func (s *Store) createContainer(ctx context.Context, name string) error {
-	_, err := s.client.CreateContainer(ctx, name, &container.CreateOptions{})
-	if bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
-		return nil
-	}
-	return wrap("create", name, "", err)
-}
-
-func jsonHeaders() *blob.HTTPHeaders {
-	return &blob.HTTPHeaders{BlobContentType: to.Ptr("application/json")}
-}
-
-func wrap(op, containerName, blobName string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s blob %s/%s: %w", op, containerName, blobName, err)
-}
-
-type nopCloser struct{ io.ReadSeeker }
-
-func (nopCloser) Close() error { return nil }

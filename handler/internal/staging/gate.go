@@ -1,0 +1,54 @@
+package staging
+
+import (
+	"context"
+	"io"
+)
+
+// Call is one call to the storage account, as a Gate sees it.
+type Call struct {
+	Op        string // "create" (a container), "save" or "read"
+	Container string
+	Blob      string // "" for create
+}
+
+// Writes says whether the call changes something.
+func (c Call) Writes() bool { return c.Op != "read" }
+
+// A Gate stands before every call of a store. do makes the call; the Gate may leave it undone, and what the Gate returns is
+// what the caller gets: nil only when do was called and returned nil. So it can let a process die before or after a call and
+// lose a reply, or call do twice, as the SDK does when it misses a reply: the tests do.
+type Gate func(ctx context.Context, c Call, do func() error) error
+
+// Gated returns a store on the same account of which every call goes through gate.
+func (s *Store) Gated(gate Gate) *Store { return &Store{gatedBlobs{s.blobs, gate}} }
+
+type gatedBlobs struct {
+	blobs
+	gate Gate
+}
+
+func (b gatedBlobs) createContainer(ctx context.Context, container string) error {
+	return b.gate(ctx, Call{Op: "create", Container: container}, func() error { return b.blobs.createContainer(ctx, container) })
+}
+
+func (b gatedBlobs) put(ctx context.Context, container, name string, body io.ReadSeeker, how condition) error {
+	return b.gate(ctx, Call{Op: "save", Container: container, Blob: name}, func() error {
+		if _, err := body.Seek(0, io.SeekStart); err != nil { // do may be called again, as a retry of the SDK
+			return err
+		}
+		return b.blobs.put(ctx, container, name, body, how)
+	})
+}
+
+func (b gatedBlobs) get(ctx context.Context, container, name string) (body io.ReadCloser, err error) {
+	err = b.gate(ctx, Call{Op: "read", Container: container, Blob: name}, func() (err error) {
+		body, err = b.blobs.get(ctx, container, name)
+		return err
+	})
+	if err != nil && body != nil {
+		body.Close()
+		body = nil
+	}
+	return body, err
+}

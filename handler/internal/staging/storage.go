@@ -1,0 +1,104 @@
+package staging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+)
+
+// blobs is a storage account as a Store uses it: the storage service (storage), or the twin in memory (memoryBlobs).
+type blobs interface {
+	// createContainer makes a container. One that is there already is as good.
+	createContainer(ctx context.Context, container string) error
+	// put saves a blob. errBlobExists, for createOnly; ErrNotFound when there is no container.
+	put(ctx context.Context, container, name string, body io.ReadSeeker, how condition) error
+	// get opens a blob. ErrNotFound.
+	get(ctx context.Context, container, name string) (io.ReadCloser, error)
+}
+
+// condition says what may be under the name of a blob that is saved.
+type condition bool
+
+const (
+	overwrite  condition = false // whatever is there is replaced
+	createOnly condition = true  // nothing may be there
+)
+
+// errBlobExists: a createOnly put found a blob, perhaps our own whose reply was lost.
+var errBlobExists = errors.New("the blob exists")
+
+// storage is the blob service of a storage account.
+type storage struct{ client *azblob.Client }
+
+func openStorage(o Options) (storage, error) {
+	opts := &azblob.ClientOptions{ClientOptions: azcore.ClientOptions{
+		Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
+		Telemetry: policy.TelemetryOptions{Disabled: true},
+	}}
+	var client *azblob.Client
+	var err error
+	if o.ConnectionString != "" {
+		client, err = azblob.NewClientFromConnectionString(o.ConnectionString, opts)
+	} else {
+		client, err = azblob.NewClient(o.Endpoint, o.Credential, opts)
+	}
+	if err != nil {
+		return storage{}, fmt.Errorf("open the blob service: %w", err)
+	}
+	return storage{client}, nil
+}
+
+func (s storage) createContainer(ctx context.Context, container string) error {
+	_, err := s.client.CreateContainer(ctx, container, nil)
+	if bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+		return nil
+	}
+	return wrap("create", container, "", err)
+}
+
+func (s storage) put(ctx context.Context, container, name string, body io.ReadSeeker, how condition) error {
+	options := &blockblob.UploadOptions{HTTPHeaders: &blob.HTTPHeaders{BlobContentType: to.Ptr("application/json")}}
+	if how == createOnly {
+		options.AccessConditions = &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: to.Ptr(azcore.ETagAny)}}
+	}
+	_, err := s.client.ServiceClient().NewContainerClient(container).NewBlockBlobClient(name).Upload(ctx, nopCloser{body}, options)
+	switch {
+	case how == createOnly && bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet):
+		err = errBlobExists
+	case bloberror.HasCode(err, bloberror.ContainerNotFound):
+		err = ErrNotFound
+	}
+	return wrap("save", container, name, err)
+}
+
+func (s storage) get(ctx context.Context, container, name string) (io.ReadCloser, error) {
+	reply, err := s.client.DownloadStream(ctx, container, name, nil)
+	if bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ContainerNotFound) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, wrap("read", container, name, err)
+	}
+	return reply.NewRetryReader(ctx, nil), nil
+}
+
+func wrap(op, containerName, blobName string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s blob %s/%s: %w", op, containerName, blobName, err)
+}
+
+type nopCloser struct{ io.ReadSeeker }
+
+func (nopCloser) Close() error { return nil }
