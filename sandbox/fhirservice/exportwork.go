@@ -53,12 +53,12 @@ func (w *exportWork) start(ctx context.Context, at time.Time) {
 		subs[i].id = w.service.schedule.nextIDLocked()
 		w.lines += len(subs[i].rows)
 	}
-	w.service.schedule.background(func() {
+	w.service.schedule.backgroundLocked(func() {
 		defer close(w.written)
 		if err == nil {
 			w.output, err = w.write(ctx, subs)
 		}
-		w.failure = exportFailure(err)
+		w.failure = failureOf(err)
 		if f := w.faults.first(func(f *Fault) bool { return f.FailJob != nil }); f != nil {
 			w.failure = f.FailJob
 		}
@@ -74,8 +74,8 @@ func (w *exportWork) milestones() []milestone {
 	}}}
 }
 
-// exportFailure is the stored outcome of a job that met an error; nil for none.
-func exportFailure(err error) *Failure {
+// failureOf is the stored outcome of a job that met an error, nil for none: a Failure as it is, a storage error with its status.
+func failureOf(err error) *Failure {
 	var known *Failure
 	switch {
 	case err == nil:

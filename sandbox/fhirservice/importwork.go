@@ -33,11 +33,11 @@ type importWork struct {
 func (w *importWork) start(ctx context.Context, at time.Time) {
 	w.started, w.read = at, make(chan struct{})
 	w.flip = w.faults.first(func(f *Fault) bool { return f.FlipByte }) != nil
-	w.service.schedule.background(func() {
+	w.service.schedule.backgroundLocked(func() {
 		defer close(w.read)
 		units, err := w.readInputs(ctx)
 		if err != nil {
-			w.failure = exportFailure(err)
+			w.failure = failureOf(err)
 			return
 		}
 		w.units = units
@@ -110,7 +110,7 @@ func (w *importWork) process(u *unit, at time.Time, last bool) bool {
 	}
 	if err := w.load(u, at); err != nil {
 		input := w.definition.Inputs[u.input].URL
-		f := exportFailure(err)
+		f := failureOf(err)
 		return w.fail(&Failure{Status: f.Status, Reason: f.Reason + " ErrorFile: " + input})
 	}
 	u.done = true

@@ -68,6 +68,7 @@ type schedule struct {
 	jobs       map[int64]*job
 	order      []*job          // by creation
 	registered map[string]*job // imports by the hash of their definition
+	closed     bool
 	done       sync.WaitGroup
 }
 
@@ -75,10 +76,21 @@ func newSchedule(ctx context.Context, now func() time.Time, workers int, heartbe
 	return &schedule{ctx: ctx, now: now, workers: workers, heartbeat: heartbeat, lastID: firstID, jobs: map[int64]*job{}, registered: map[string]*job{}}
 }
 
-// background runs slow work of a job; wait waits for all of it.
-func (s *schedule) background(f func()) { s.done.Go(f) }
+// backgroundLocked runs slow work of a job; wait waits for all of it.
+func (s *schedule) backgroundLocked(f func()) {
+	if s.closed {
+		go f() // a call that Close has overtaken: its context has ended, so does its work
+		return
+	}
+	s.done.Go(f)
+}
 
-func (s *schedule) wait() { s.done.Wait() }
+func (s *schedule) wait() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.done.Wait()
+}
 
 // addLocked queues a job and gives it an id; a free worker starts it at once.
 func (s *schedule) addLocked(j *job) {

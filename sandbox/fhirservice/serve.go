@@ -13,8 +13,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxBody is Kestrel's default limit for a request body, in bytes.
-const maxBody = 30_000_000
+// Kestrel's default limits, in bytes: for a request body, and for the line with method and URL.
+const (
+	maxBody        = 30_000_000
+	maxRequestLine = 8192
+)
 
 // ServeHTTP answers a FHIR call, or a call of the sandbox itself below /_sandbox/.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -66,6 +69,9 @@ func (s *Service) answer(r *http.Request, call *callEntry) (out *reply, lost boo
 // dispatch runs the stages of the real pipeline in their order: authentication, the deprecated state, the import lock, throttling and other faults, the
 // operation itself.
 func (s *Service) dispatch(r *http.Request, q *request, call *callEntry) (*reply, bool, error) {
+	if len(r.Method)+len(" ")+len(r.RequestURI)+len(" HTTP/1.1\r\n") > maxRequestLine {
+		return newReply(http.StatusRequestURITooLong, "", nil), false, nil
+	}
 	if err := s.parse(r, q); err != nil {
 		return nil, false, err
 	}

@@ -136,3 +136,14 @@ func TestBadOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestLimitsOfARequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{})
+	fits := "/Patient?_id=" + strings.Repeat("a", maxRequestLine-len("GET /Patient?_id= HTTP/1.1\r\n"))
+	b.want(b.get(fits), 200, "")
+	if got := b.want(b.get(fits+"a"), 414, ""); got.body != "" {
+		t.Errorf("section 7: 414 has the body %s", got.body)
+	}
+	b.want(b.call(http.MethodPost, "/$import", strings.Repeat(" ", maxBody+1)), 413, codeTooCostly)
+}
