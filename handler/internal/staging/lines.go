@@ -1,0 +1,101 @@
+package staging
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+)
+
+// maxLine bounds a line of NDJSON, in bytes: one resource.
+const maxLine = 256 << 20
+
+// Lines hands the lines of an exported file to yield, from line number skip (counted from 0) on, until it wants no more. Empty lines are no lines. The file is streamed; a line is
+// yield's to keep. An error of yield is returned as it is. The file must be in a container of this store's account. ErrNotFound.
+func (s *Store) Lines(ctx context.Context, fileURL string, skip int64, yield func(line string) (more bool, err error)) error {
+	container, name, err := blobOf(fileURL)
+	if err != nil {
+		return err
+	}
+	return s.lines(ctx, container, name, skip, yield)
+}
+
+func (s *Store) lines(ctx context.Context, container, name string, skip int64, yield func(line string) (more bool, err error)) error {
+	body, err := s.blobs.get(ctx, container, name)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := eachLine(body, skip, yield); err != nil {
+		var ours yieldError
+		if errors.As(err, &ours) {
+			return ours.error
+		}
+		return wrap("read", container, name, err)
+	}
+	return nil
+}
+
+// yieldError tells an error of yield from one of the file.
+type yieldError struct{ error }
+
+func eachLine(body io.Reader, skip int64, yield func(string) (bool, error)) error {
+	r := bufio.NewReaderSize(body, 256<<10)
+	for {
+		line, err := readLine(r)
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			if skip > 0 {
+				skip--
+			} else if more, wrong := yield(string(line)); wrong != nil {
+				return yieldError{wrong}
+			} else if !more {
+				return nil
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// readLine reads up to the next line break; the bytes are good until the next call.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return line, err
+	}
+	whole := bytes.Clone(line)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		if len(whole) > maxLine {
+			return nil, fmt.Errorf("a line is longer than %d bytes", maxLine)
+		}
+		line, err = r.ReadSlice('\n')
+		whole = append(whole, line...)
+	}
+	return whole, err
+}
+
+// blobOf finds container and blob in the URL of an exported file: the last two parts of its path and beyond, since an emulator has the
+// account in front. The host is not looked at: whatever it says, only this store's account is asked.
+func blobOf(fileURL string) (container, name string, err error) {
+	u, err := url.Parse(fileURL)
+	if err != nil || u.Host == "" {
+		return "", "", fmt.Errorf("%.300q is not the URL of a blob", fileURL)
+	}
+	parts := strings.Split(strings.Trim(u.Path, "/"), "/")
+	// https://account.blob.core.windows.net/container/blob, and http://127.0.0.1:10000/account/container/blob
+	if !strings.Contains(u.Host, ".blob.") && len(parts) > 2 {
+		parts = parts[1:]
+	}
+	if len(parts) < 2 {
+		return "", "", fmt.Errorf("%.300q names no blob in a container", fileURL)
+	}
+	return parts[0], strings.Join(parts[1:], "/"), nil
+}
