@@ -52,7 +52,7 @@ func (s *Service) StartExport(ctx context.Context, r ExportRequest) (statusURL s
 // error is returned as it is; what the reader handed to read returns is the caller's context error or an *Error. An export that
 // failed is JobFailed, one that was deleted or never was is NotFound.
 func (s *Service) PollExport(ctx context.Context, statusURL string, read func(io.Reader) error) (done bool, err error) {
-	return s.poll(ctx, exportJob, statusURL, read)
+	return s.poll(ctx, exportJob, statusURL, nil, read)
 }
 
 // CancelExport cancels an export and, if it has ended, throws its manifest away. One that the service does not know counts as cancelled.

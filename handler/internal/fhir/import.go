@@ -13,10 +13,11 @@ func (s *Service) StartImport(ctx context.Context, body []byte) (statusURL strin
 		contentType: "application/fhir+json", accept: "application/fhir+json", prefer: "respond-async", want: []int{http.StatusAccepted}})
 }
 
-// PollImport asks how an import is doing; see PollExport. A 202 with numbers in it is an import that still runs. An import
-// that failed or was cancelled is JobFailed. The service may take a minute to answer.
-func (s *Service) PollImport(ctx context.Context, statusURL string, read func(io.Reader) error) (done bool, err error) {
-	return s.poll(ctx, importJob, statusURL, read)
+// PollImport asks how an import is doing; see PollExport. A 202 with numbers in it is an import that still runs: its body is
+// handed to partial, whose error is of no consequence. An import that failed or was cancelled is JobFailed. The service may
+// take a minute to answer.
+func (s *Service) PollImport(ctx context.Context, statusURL string, partial, read func(io.Reader) error) (done bool, err error) {
+	return s.poll(ctx, importJob, statusURL, partial, read)
 }
 
 // CancelImport cancels an import. One that the service does not know counts as cancelled; one that has ended is Refused with status 409, and

@@ -29,7 +29,7 @@ func (s *Service) start(ctx context.Context, kind string, c call) (statusURL str
 	return s.base.String() + path, nil
 }
 
-func (s *Service) poll(ctx context.Context, kind, statusURL string, read func(io.Reader) error) (done bool, err error) {
+func (s *Service) poll(ctx context.Context, kind, statusURL string, partial, read func(io.Reader) error) (done bool, err error) {
 	op := "poll " + kind + " " + line(JobID(statusURL), 128)
 	path, err := statusPath(kind, statusURL)
 	if err != nil {
@@ -42,6 +42,9 @@ func (s *Service) poll(ctx context.Context, kind, statusURL string, read func(io
 	}
 	defer a.close()
 	if a.status == http.StatusAccepted {
+		if partial != nil {
+			_ = partial(a.body) // what a job has done so far is a courtesy: most answers have none
+		}
 		return false, nil
 	}
 	if err := a.result(read); err != nil {

@@ -142,7 +142,10 @@ func TestPoll(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			s := startOdd(t, test.answer)
-			polls := map[string]func(context.Context, string, func(io.Reader) error) (bool, error){"export": s.PollExport, "import": s.PollImport}
+			polls := map[string]func(context.Context, string, func(io.Reader) error) (bool, error){"export": s.PollExport,
+				"import": func(ctx context.Context, url string, read func(io.Reader) error) (bool, error) {
+					return s.PollImport(ctx, url, nil, read)
+				}}
 			for kind, poll := range polls {
 				body := ""
 				done, err := poll(t.Context(), s.url+"/_operations/"+kind+"/17", func(r io.Reader) error {

@@ -142,7 +142,7 @@ func TestT32AddressesOfAnotherHost(t *testing.T) {
 		t.Parallel()
 		s, other := start(t)
 		stored := other.url + "/_operations/import/8"
-		if done, err := s.PollImport(t.Context(), stored, nil); done || err != nil {
+		if done, err := s.PollImport(t.Context(), stored, nil, nil); done || err != nil {
 			t.Errorf("poll: %v, %v", done, err)
 		}
 		if err := s.CancelImport(t.Context(), stored); err != nil {

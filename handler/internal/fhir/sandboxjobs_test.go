@@ -87,11 +87,11 @@ func TestSandboxExportAndImport(t *testing.T) {
 		t.Errorf("the same body again: %s, %v; want %s", again, err, importURL)
 	}
 	var imported manifest
-	if done, err := destination.PollImport(t.Context(), importURL, readManifest(&imported)); done || err != nil {
+	if done, err := destination.PollImport(t.Context(), importURL, nil, readManifest(&imported)); done || err != nil {
 		t.Fatalf("first poll of the import: %v, %v; want it running", done, err)
 	}
 	destination.now.move(2 * time.Minute)
-	if done, err := destination.PollImport(t.Context(), importURL, readManifest(&imported)); !done || err != nil {
+	if done, err := destination.PollImport(t.Context(), importURL, nil, readManifest(&imported)); !done || err != nil {
 		t.Fatalf("second poll of the import: %v, %v", done, err)
 	}
 	if len(imported.Output) != 1 || imported.Output[0].Count != 13 || len(imported.Error) != 0 {
@@ -143,7 +143,7 @@ func TestSandboxJobsThatEndBadly(t *testing.T) {
 		t.Errorf("cancel: %v", err)
 	}
 	b.now.move(2 * time.Hour)
-	if _, err := b.PollImport(t.Context(), url, nil); KindOf(err) != JobFailed {
+	if _, err := b.PollImport(t.Context(), url, nil, nil); KindOf(err) != JobFailed {
 		t.Errorf("poll of a cancelled import: %v, want kind job failed", err)
 	}
 

@@ -15,7 +15,7 @@ const (
 	// at most; the whole text is in the log.
 	maxText = 8_000
 	// maxJSON is the bound of a JSON column, in UTF-16 units. JSON cannot be cut, so what is longer is refused.
-	maxJSON = 32_000
+	maxJSON = 32_700
 	// maxProperties is below the 252 that an entity may have; the storage emulator enforces none.
 	maxProperties = 200
 

@@ -79,8 +79,8 @@ func full() Window {
 		ExportedCount: "3", FailedExportCount: "0", FailedExports: "x", ImportedCount: "2", FailedImportCount: "1", FailedImports: "Patient:1",
 		SearchParameterCount: 3_000_000_000, PayloadCount: 1, CompletedCount: 1, ExportID: "1", ImportNo: "import_payload_1.json",
 		SourceTotal: "1", DestinationTotal: "2", SourceError: "a", DestinationError: "b", FailureReason: "c",
-		Attempts: 1, Posts: 2, UnknownPolls: 1, CountTries: 2, NotBefore: now, ClaimOwner: "me", ClaimedUntil: now, SplitAt: t0.Add(time.Hour), SplitNumber: 9, HeldReason: "why",
-		Payloads:     []Payload{{Blob: "import_payload_1.json", Post: 2, StatusURL: "https://d/_operations/import/2", State: Posted, Lines: 3, NotBefore: &now}},
+		Attempts: 1, Posts: 2, UnknownPolls: 1, CountTries: 2, MaxCount: 1000, NotBefore: now, ClaimOwner: "me", ClaimedUntil: now, SplitAt: t0.Add(time.Hour), SplitNumber: 9, HeldReason: "why",
+		Payloads:     []Payload{{Blob: "import_payload_1.json", Post: 2, StatusURL: "https://d/_operations/import/2", State: Posted, Lines: 3, To: 2, Only: []int{1}, NotBefore: millisOf(now)}},
 		CountsByType: map[string]int64{"Patient": 3_000_000_000}, AttemptLog: []Attempt{{At: now, What: "it failed"}},
 		SourceCount: 3_000_000_000, RefusedCount: 1}
 }
@@ -114,7 +114,7 @@ func TestWindowKeepsEveryColumnInTheOriginalsTypes(t *testing.T) {
 				"ClaimOwner SplitAt Held Payloads CountsByType AttemptLog",
 			"bool":     "IsExportComplete IsImportComplete IsFirst IsProcessed",
 			"DateTime": "StartTime ExportEndTime ImportStartTime EndTime NotBefore ClaimedUntil",
-			"int32":    "PayloadCount CompletedCount Attempts Posts UnknownPolls CountTries SplitNumber",
+			"int32":    "PayloadCount CompletedCount Attempts Posts UnknownPolls CountTries MaxCount SplitNumber",
 			"Int64":    "SearchParameterCount SourceCount RefusedCount",
 		} {
 			for _, name := range strings.Fields(names) {
@@ -271,7 +271,8 @@ func TestColumnsStayWithinTheServicesBounds(t *testing.T) {
 		w.FailureReason = strings.Repeat("é", 40_000)
 		w.Payloads = nil
 		for i := range 100 {
-			w.Payloads = append(w.Payloads, Payload{Blob: payloadBlob(i+1, 250, false), Post: 250, State: Complete, Lines: 123_456_789, Imported: 123_456_000, Refused: 789,
+			w.Payloads = append(w.Payloads, Payload{Blob: postedBlob(i+1, 250), Post: 250, From: 10_000 * i, To: 10_000 * (i + 1), State: Posted, Lines: 123_456_789,
+				Moved: 123_456_000, NotBefore: millisOf(now), PostedAt: millisOf(now), MovedAt: millisOf(now),
 				StatusURL: "https://a-rather-long-workspace-name-service.fhir.azurehealthcareapis.com/_operations/import/12345678901234"})
 		}
 		if _, err := l.InsertWindow(t.Context(), w); err != nil {

@@ -151,7 +151,13 @@ func (w Window) unexported() Window {
 type Manifest struct {
 	CountsByType     map[string]int64 // lines, SearchParameter included
 	SearchParameters int64            // lines of SearchParameter, which $import refuses and which are left out
-	PayloadLines     []int64          // lines of each payload, in order
+	Payloads         []Slice          // what each payload imports
+}
+
+// Slice is a stretch of a manifest's files to import, sorted by URL: From up to, not including, To.
+type Slice struct {
+	From, To int
+	Lines    int64
 }
 
 // ExportDone: the job ended, its manifest is saved, and the source's own count (or Unknown) does not exceed it. Without a
@@ -168,17 +174,27 @@ func (w Window) ExportDone(m Manifest, sourceCount int64, now time.Time) (Window
 	}
 	w.ExportedCount, w.FailedExportCount = strconv.FormatInt(total, 10), "0"
 	w.NotBefore, w.FailureReason, w.SourceError = time.Time{}, "", ""
-	if len(m.PayloadLines) == 0 {
+	if len(m.Payloads) == 0 {
 		w.ImportRequest, w.ImportedCount, w.FailedImportCount = importNothing, "0", "0"
 		return w.done(now), nil
 	}
 	w.ImportRequest, w.ImportRunning = importRequested, runNotStarted
-	w.Payloads = make([]Payload, len(m.PayloadLines))
-	for i, lines := range m.PayloadLines {
+	w.Payloads = make([]Payload, len(m.Payloads))
+	for i, s := range m.Payloads {
 		w.Posts++
-		w.Payloads[i] = Payload{Blob: payloadBlob(i+1, w.Posts, i+1 == w.Posts), Post: w.Posts, Lines: lines}
+		w.Payloads[i] = Payload{Post: w.Posts, From: s.From, To: s.To, Lines: s.Lines}
 	}
 	return w.counted(), nil
+}
+
+// ExportSmaller: the job failed for its size. It is started again with a smaller _maxCount, which takes no attempt.
+func (w Window) ExportSmaller(maxCount int, reason string, now, notBefore time.Time) (Window, error) {
+	if w.Phase() != Exporting {
+		return w, w.illegal("an export with a smaller _maxCount")
+	}
+	w = w.logged(now, fmt.Sprintf("again with _maxCount=%d: %s", maxCount, reason)).unexported()
+	w.MaxCount, w.NotBefore, w.FailureReason, w.ExportRunning = maxCount, notBefore, reason, runFailed
+	return w, nil
 }
 
 // SplitMarked begins a split: [at, Till) becomes a window of its own under number. What was exported is forgotten.

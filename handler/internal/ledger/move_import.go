@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// payloadBlob names the blob of a payload's request body. The first post keeps the original's name; a later one, whose
-// body differs in inputSource, gets a name of its own, so that no body is ever replaced.
-func payloadBlob(n, post int, first bool) string {
-	if first {
-		return fmt.Sprintf("import_payload_%d.json", n)
+// PayloadBlob names the blob of payload i's request body. The first post of an export keeps the original's name; a later
+// one, whose body differs, has a name of its own, so that no body is ever replaced.
+func (w Window) PayloadBlob(i int) string {
+	if b := w.Payloads[i].Blob; b != "" {
+		return b
 	}
-	return fmt.Sprintf("import_payload_%d_post_%d.json", n, post)
+	return fmt.Sprintf("import_payload_%d.json", i+1)
 }
 
 func (w Window) payload(i int, move string, want PayloadState) (Window, *Payload, error) {
@@ -31,9 +31,10 @@ func (w Window) ImportStarted(i int, statusURL, importID string, now, notBefore 
 	if err != nil {
 		return w, err
 	}
-	p.StatusURL, p.State, p.NotBefore, p.Unknown = statusURL, Posted, instant(notBefore), 0
+	p.StatusURL, p.State, p.NotBefore, p.Unknown = statusURL, Posted, millisOf(notBefore), 0
+	p.PostedAt, p.MovedAt, p.Moved = millisOf(now), millisOf(now), 0
 	if i == 0 {
-		w.ImportStatusURL, w.ImportNo = statusURL, p.Blob
+		w.ImportStatusURL, w.ImportNo = statusURL, w.PayloadBlob(i)
 	}
 	if w.ImportStartTime.IsZero() {
 		w.ImportStartTime = now
@@ -42,18 +43,43 @@ func (w Window) ImportStarted(i int, statusURL, importID string, now, notBefore 
 	return w.counted(), nil
 }
 
-// ImportStillRunning: payload i's job was asked and goes on, or could not be asked. unknown: the destination did not
-// know it.
-func (w Window) ImportStillRunning(i int, unknown bool, notBefore time.Time) (Window, error) {
+// ImportStillRunning: payload i's job was asked and goes on, or could not be asked. moved is how many lines it says it has
+// done, or Unknown.
+func (w Window) ImportStillRunning(i int, moved int64, now, notBefore time.Time) (Window, error) {
 	w, p, err := w.payload(i, "polling", Posted)
 	if err != nil {
 		return w, err
 	}
-	p.NotBefore = instant(notBefore)
-	if p.Unknown++; !unknown {
-		p.Unknown = 0
-		w.ImportRunning = runRunning
+	p.NotBefore, p.Unknown = millisOf(notBefore), 0
+	if moved > p.Moved {
+		p.Moved, p.MovedAt = moved, millisOf(now)
 	}
+	w.ImportRunning = runRunning
+	return w, nil
+}
+
+// ImportUnknown: the destination did not know payload i's job. Once may be a blip; the caller fails the attempt the second
+// time.
+func (w Window) ImportUnknown(i int, notBefore time.Time) (Window, error) {
+	w, p, err := w.payload(i, "an unknown job", Posted)
+	if err != nil {
+		return w, err
+	}
+	p.NotBefore = millisOf(notBefore)
+	p.Unknown++
+	return w, nil
+}
+
+// ImportCancelled: payload i's job was cancelled because it does not move. It is posted again only when it has reached an
+// end.
+func (w Window) ImportCancelled(i int, reason string, now, notBefore time.Time) (Window, error) {
+	w, p, err := w.payload(i, "cancelling", Posted)
+	if err != nil {
+		return w, err
+	}
+	p.Cancelled, p.NotBefore = true, millisOf(notBefore)
+	w = w.logged(now, fmt.Sprintf("import payload %d cancelled: %s", i+1, reason))
+	w.DestinationError = reason
 	return w, nil
 }
 
@@ -63,20 +89,25 @@ func (w Window) ImportPostponed(i int, reason string, notBefore time.Time) (Wind
 	if err != nil {
 		return w, err
 	}
-	p.NotBefore, w.DestinationError = instant(notBefore), reason
+	p.NotBefore, w.DestinationError = millisOf(notBefore), reason
 	return w, nil
 }
 
-// ImportDone: payload i's job ended, its result is saved, and its books balance.
+// ImportDone: payload i's job ended, its result is saved, and its books balance. imported and refused are the job's, without
+// the files that an earlier job imported.
 func (w Window) ImportDone(i int, imported, refused int64) (Window, error) {
 	w, p, err := w.payload(i, "the end", Posted)
 	if err != nil {
 		return w, err
 	}
+	if len(p.Only) > 0 {
+		imported, refused = imported+p.Imported, refused+p.Refused
+	}
 	if imported+refused != p.Lines {
 		return w, fmt.Errorf("%s: payload %d: %d lines imported and %d refused of %d", w.Name(), i+1, imported, refused, p.Lines)
 	}
-	p.State, p.Imported, p.Refused, p.NotBefore = Complete, imported, refused, nil
+	p.State, p.Imported, p.Refused = Complete, imported, refused
+	p.NotBefore, p.MovedAt, p.Moved, p.Unknown = 0, 0, 0, 0
 	return w.counted(), nil
 }
 
@@ -92,22 +123,67 @@ func (w Window) ImportFailed(i int, reason string, now, notBefore time.Time, max
 	return w.counted(), nil
 }
 
-// ImportUnbalanced: payload i's job ended well, but its books do not balance, which holds the window. Released, the payload
-// is imported again under a body that differs; what is there already counts as imported.
-func (w Window) ImportUnbalanced(i int, reason string, now time.Time) (Window, error) {
-	w, _, err := w.payload(i, "unbalanced books", Posted)
+// ImportHalved makes two payloads of payload i, which waits to be posted: its files from at on become one of their own, with
+// lines lines.
+func (w Window) ImportHalved(i, at int, lines int64) (Window, error) {
+	w, p, err := w.payload(i, "halving", Unposted)
 	if err != nil {
 		return w, err
 	}
-	w = w.repost(i, time.Time{}).logged(now, reason)
-	w.FailureReason, w.HeldReason = reason, reason
+	if at <= p.From || at >= p.To || len(p.Only) > 0 {
+		return w, fmt.Errorf("%s: payload %d: files %d to %d cannot be halved at %d", w.Name(), i+1, p.From, p.To, at)
+	}
+	w.Posts++
+	n := len(w.Payloads) + 1
+	second := Payload{Blob: postedBlob(n, w.Posts), Post: w.Posts, From: at, To: p.To, Lines: lines, NotBefore: p.NotBefore}
+	p.To, p.Lines = at, p.Lines-lines
+	w.Payloads = append(w.Payloads, second)
 	return w.counted(), nil
 }
+
+// ImportUnbalanced: payload i's job ended well, but the books of the files only (numbers in the manifest) do not balance.
+// imported and refused are those of its other files. Those files alone are imported again; what is there already counts as
+// imported. The second time the window is held, which is also what keeps it from being closed.
+func (w Window) ImportUnbalanced(i int, only []int, imported, refused int64, reason string, now time.Time) (Window, error) {
+	w, p, err := w.payload(i, "unbalanced books", Posted)
+	if err != nil {
+		return w, err
+	}
+	again := len(p.Only) > 0
+	if again {
+		imported, refused = imported+p.Imported, refused+p.Refused
+	}
+	earlier := p.Earlier
+	if !again {
+		earlier = w.PayloadBlob(i)
+	}
+	w = w.repost(i, time.Time{}).logged(now, reason)
+	w.FailureReason = reason
+	if len(only) == 0 || len(only) > filesAgain { // all is posted again, when an operator says so
+		w.HeldReason = reason
+		return w.counted(), nil
+	}
+	if again {
+		w.HeldReason = reason
+	}
+	w.Payloads[i].Only, w.Payloads[i].Earlier = only, earlier
+	w.Payloads[i].Imported, w.Payloads[i].Refused = imported, refused
+	return w.counted(), nil
+}
+
+// filesAgain is how many files of a payload are imported again by themselves, at most.
+const filesAgain = 50
+
+func postedBlob(n, post int) string { return fmt.Sprintf("import_payload_%d_post_%d.json", n, post) }
 
 func (w Window) repost(i int, notBefore time.Time) Window {
 	w.Posts++
 	p := &w.Payloads[i]
-	*p = Payload{Blob: payloadBlob(i+1, w.Posts, false), Post: w.Posts, Lines: p.Lines, NotBefore: instant(notBefore)}
+	next := Payload{Blob: postedBlob(i+1, w.Posts), Post: w.Posts, From: p.From, To: p.To, Only: p.Only, Earlier: p.Earlier, Lines: p.Lines, NotBefore: millisOf(notBefore)}
+	if len(p.Only) > 0 {
+		next.Imported, next.Refused = p.Imported, p.Refused
+	}
+	*p = next
 	return w
 }
 
@@ -147,12 +223,4 @@ func (w Window) Hold(reason string, now time.Time) (Window, error) {
 	w = w.logged(now, reason)
 	w.HeldReason, w.FailureReason = reason, reason
 	return w, nil
-}
-
-func instant(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC().Truncate(time.Millisecond)
-	return &t
 }

@@ -28,7 +28,7 @@ func inPhase(t *testing.T, p Phase) Window {
 	case Splitting:
 		return must(w.SplitMarked(t0.Add(time.Hour), 2, "too large", now))
 	}
-	w = must(w.ExportDone(Manifest{CountsByType: map[string]int64{"Patient": 5}, PayloadLines: []int64{3, 2}}, 5, now))
+	w = must(w.ExportDone(Manifest{CountsByType: map[string]int64{"Patient": 5}, Payloads: []Slice{{0, 2, 3}, {2, 3, 2}}}, 5, now))
 	if p == Exported {
 		return w
 	}
@@ -65,20 +65,27 @@ func TestMovesAndPhases(t *testing.T) {
 		{"export failed", func(w Window) (Window, error) { return w.ExportFailed("500", now, later, 5) }, map[Phase]Phase{Planned: Planned, Exporting: Planned}},
 		{"export failed for the last time", func(w Window) (Window, error) { return w.ExportFailed("500", now, later, 1) }, map[Phase]Phase{Planned: Held, Exporting: Held}},
 		{"files gone", func(w Window) (Window, error) { return w.FilesGone("404", now, later, 5) }, map[Phase]Phase{Exported: Planned, Importing: Planned}},
-		{"exported", func(w Window) (Window, error) { return w.ExportDone(Manifest{PayloadLines: []int64{1}}, 1, now) }, map[Phase]Phase{Exporting: Exported}},
+		{"exported", func(w Window) (Window, error) { return w.ExportDone(Manifest{Payloads: []Slice{{0, 1, 1}}}, 1, now) }, map[Phase]Phase{Exporting: Exported}},
 		{"exported nothing", func(w Window) (Window, error) { return w.ExportDone(Manifest{}, 0, now) }, map[Phase]Phase{Exporting: Done}},
 		{"split", func(w Window) (Window, error) { return w.SplitMarked(t0.Add(time.Hour), 2, "413", now) }, map[Phase]Phase{Planned: Splitting, Exporting: Splitting, Exported: Splitting}},
 		{"split outside", func(w Window) (Window, error) { return w.SplitMarked(t1, 2, "413", now) }, nil},
 		{"renumber", func(w Window) (Window, error) { return w.SplitRenumbered(3) }, map[Phase]Phase{Splitting: Splitting}},
 		{"split done", func(w Window) (Window, error) { return w.SplitDone() }, map[Phase]Phase{Splitting: Planned}},
 		{"import started", func(w Window) (Window, error) { return w.ImportStarted(1, "https://d/2", "2", now, later) }, map[Phase]Phase{Exported: Importing, Importing: Importing}},
-		{"import runs", func(w Window) (Window, error) { return w.ImportStillRunning(0, false, later) }, map[Phase]Phase{Importing: Importing}},
+		{"import runs", func(w Window) (Window, error) { return w.ImportStillRunning(0, 1, now, later) }, map[Phase]Phase{Importing: Importing}},
 		{"import postponed", func(w Window) (Window, error) { return w.ImportPostponed(1, "429", later) }, map[Phase]Phase{Exported: Exported, Importing: Importing}},
 		{"import done", func(w Window) (Window, error) { return w.ImportDone(0, 3, 0) }, map[Phase]Phase{Importing: Importing}},
 		{"import done, lines missing", func(w Window) (Window, error) { return w.ImportDone(0, 2, 0) }, nil},
 		{"import failed", func(w Window) (Window, error) { return w.ImportFailed(0, "500", now, later, 5) }, map[Phase]Phase{Importing: Exported}},
 		{"import failed for the last time", func(w Window) (Window, error) { return w.ImportFailed(0, "500", now, later, 1) }, map[Phase]Phase{Importing: Held}},
-		{"unbalanced", func(w Window) (Window, error) { return w.ImportUnbalanced(0, "one line is missing", now) }, map[Phase]Phase{Importing: Held}},
+		{"import unknown", func(w Window) (Window, error) { return w.ImportUnknown(0, later) }, map[Phase]Phase{Importing: Importing}},
+		{"import cancelled", func(w Window) (Window, error) { return w.ImportCancelled(0, "stuck", now, later) }, map[Phase]Phase{Importing: Importing}},
+		{"a payload halved", func(w Window) (Window, error) { return w.ImportHalved(0, 1, 1) }, map[Phase]Phase{Exported: Exported}},
+		{"a payload halved outside", func(w Window) (Window, error) { return w.ImportHalved(0, 2, 1) }, nil},
+		{"a smaller export", func(w Window) (Window, error) { return w.ExportSmaller(1000, "413", now, later) }, map[Phase]Phase{Exporting: Planned}},
+		{"unbalanced", func(w Window) (Window, error) {
+			return w.ImportUnbalanced(0, []int{0}, 1, 0, "one line is missing", now)
+		}, map[Phase]Phase{Importing: Exported}},
 		{"imports done too early", func(w Window) (Window, error) { return w.ImportsDone("", "", now) }, nil},
 		{"hold", func(w Window) (Window, error) { return w.Hold("why", now) }, map[Phase]Phase{Planned: Held, Exporting: Held, Splitting: Held, Exported: Held, Importing: Held}},
 	}
@@ -152,11 +159,36 @@ func TestPostNumbersOnlyGrow(t *testing.T) {
 	step(w.FilesGone("404", now, now, 99))
 	step(w.Claim("me", now, now.Add(time.Hour)))
 	step(w.ExportStarted("me", "https://s/2", "2", now, now))
-	step(w.ExportDone(Manifest{PayloadLines: []int64{3, 2}}, 5, now))
+	step(w.ExportDone(Manifest{Payloads: []Slice{{0, 2, 3}, {2, 3, 2}}}, 5, now))
 	for _, p := range w.Payloads {
 		if slices.Contains(seen, p.Post) {
 			t.Errorf("after a second export, post number %d comes again", p.Post)
 		}
+	}
+}
+
+// A file whose books do not balance is imported again by itself; the numbers of the others stay. The second time it holds.
+func TestUnbalancedFilesAreImportedAgainOnce(t *testing.T) {
+	t.Parallel()
+	w := inPhase(t, Importing)
+	step := func(next Window, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w = next
+	}
+	step(w.ImportUnbalanced(0, []int{1}, 2, 0, "file 1: 1 line exported, 0 imported", now))
+	step(w.ImportStarted(0, "https://d/3", "3", now, now))
+	again := w
+	step(w.ImportDone(0, 1, 0))
+	if p := w.Payloads[0]; p.State != Complete || p.Imported != 3 || p.Refused != 0 {
+		t.Errorf("complete: %+v", p)
+	}
+	w = again
+	step(w.ImportUnbalanced(0, []int{1}, 0, 0, "again", now))
+	if w.Phase() != Held || w.Payloads[0].Imported != 2 || w.Payloads[0].State != Unposted {
+		t.Errorf("%s: %+v", w.Phase(), w.Payloads[0])
 	}
 }
 

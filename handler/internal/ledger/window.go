@@ -72,6 +72,7 @@ type Window struct {
 	Posts        int       // number of the last $import attempt of any payload; only ever grows
 	UnknownPolls int       // polls in a row that did not know the export job
 	CountTries   int       // counts of the source in a row that could not be had after the export
+	MaxCount     int       // _maxCount of the next export where it is smaller than the setting's, 0: the setting's
 	NotBefore    time.Time // nothing is asked or started before
 	ClaimOwner   string
 	ClaimedUntil time.Time
@@ -98,18 +99,46 @@ const (
 	Complete PayloadState = "complete" // the job ended and its result is saved
 )
 
-// Payload is one $import of a window: its n-th slice of input files. Where it stands is kept in the JSON column
-// Payloads.
+// Payload is one $import of a window: the files From up to, not including, To of its manifest, sorted by URL. Where it
+// stands is kept in the JSON column Payloads, so its times are numbers and what can be derived is left out: a
+// hundred of them must fit a property.
 type Payload struct {
-	Blob      string       `json:"blob"`          // name of the request body's blob in the window's container
-	Post      int          `json:"post"`          // number in inputSource: with it a failed job's body is not posted again
-	StatusURL string       `json:"url,omitempty"` // set while Posted and after
+	Blob      string       `json:"blob,omitempty"` // the request body's blob when it was posted before; see Window.PayloadBlob
+	Post      int          `json:"post"`           // number in inputSource: with it a failed job's body is not posted again
+	From      int          `json:"from"`
+	To        int          `json:"to"`
+	Only      []int        `json:"only,omitempty"`    // the files, of From to To, that are imported again: the books of the others balance
+	Earlier   string       `json:"earlier,omitempty"` // with Only: the blob that was posted before, whose result has the others
+	StatusURL string       `json:"url,omitempty"`     // set while Posted and after
 	State     PayloadState `json:"state,omitempty"`
-	Lines     int64        `json:"lines"` // in the manifest
-	Imported  int64        `json:"imported,omitempty"`
+	Lines     int64        `json:"lines"`              // in the manifest, of all its files
+	Imported  int64        `json:"imported,omitempty"` // with Only and not Complete: of the others
 	Refused   int64        `json:"refused,omitempty"`
-	NotBefore *time.Time   `json:"notBefore,omitempty"`
 	Unknown   int          `json:"unknown,omitempty"` // polls in a row that did not know the job
+	Cancelled bool         `json:"cancelled,omitempty"`
+	Moved     int64        `json:"moved,omitempty"` // lines that the job says it has done so far
+
+	NotBefore Millis `json:"notBefore,omitempty"`
+	PostedAt  Millis `json:"postedAt,omitempty"`
+	MovedAt   Millis `json:"movedAt,omitempty"` // when Moved last grew
+}
+
+// Millis is an instant in milliseconds since 1970, 0 for none.
+type Millis int64
+
+// Time is the instant, the zero time for none.
+func (m Millis) Time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(m)).UTC()
+}
+
+func millisOf(t time.Time) Millis {
+	if t.IsZero() {
+		return 0
+	}
+	return Millis(t.UnixMilli())
 }
 
 // Attempt is an entry of AttemptLog: what went wrong with a window, and when. The last 20 are kept.
@@ -200,7 +229,7 @@ func (w *Window) columns() []column {
 		textColumn("FailureReason", &w.FailureReason),
 
 		int32Column("Attempts", &w.Attempts), int32Column("Posts", &w.Posts),
-		int32Column("UnknownPolls", &w.UnknownPolls), int32Column("CountTries", &w.CountTries),
+		int32Column("UnknownPolls", &w.UnknownPolls), int32Column("CountTries", &w.CountTries), int32Column("MaxCount", &w.MaxCount),
 		timeColumn("NotBefore", &w.NotBefore), textColumn("ClaimOwner", &w.ClaimOwner), timeColumn("ClaimedUntil", &w.ClaimedUntil),
 		instantColumn("SplitAt", &w.SplitAt), int32Column("SplitNumber", &w.SplitNumber), textColumn("Held", &w.HeldReason),
 		jsonColumn("Payloads", &w.Payloads, func(p []Payload) bool { return len(p) == 0 }),

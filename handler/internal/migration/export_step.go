@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"fhirmigration/handler/internal/fhir"
 	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/handler/internal/staging"
 )
 
 // ExportStep is one tick of ExportTimer: follows the exports that run, closes and splits what is due, plans windows, and
@@ -41,6 +44,7 @@ func (m *Migration) ExportStep(ctx context.Context) (Summary, error) {
 func (t *tick) pollExports(ctx context.Context) error {
 	errs := make([]error, len(t.windows))
 	tooLarge := make([]string, len(t.windows))
+	exported := make([]bool, len(t.windows))
 	g := errgroup.Group{}
 	g.SetLimit(sideBySide)
 	for i, w := range t.windows {
@@ -51,6 +55,7 @@ func (t *tick) pollExports(ctx context.Context) error {
 		g.Go(func() error {
 			if t.hasTime(ctx) {
 				t.windows[i], tooLarge[i], errs[i] = t.pollExport(ctx, w)
+				exported[i] = t.windows[i].ExportComplete
 			}
 			return nil
 		})
@@ -61,8 +66,8 @@ func (t *tick) pollExports(ctx context.Context) error {
 			errs[i] = t.split(ctx, i, reason)
 		}
 	}
-	for _, w := range t.windows {
-		if p := w.Phase(); p == ledger.Exported || p == ledger.Done {
+	for _, ended := range exported {
+		if ended {
 			t.sum.Exported++
 		}
 	}
@@ -75,13 +80,20 @@ func (t *tick) pollExport(ctx context.Context, w ledger.Window) (_ ledger.Window
 	done, err := t.Source.PollExport(ctx, w.ExportStatusURL, spoolManifest(&body))
 	defer body.close()
 	switch {
+	case err == nil && !done && t.Clock().Sub(w.StartTime) >= t.Settings.ExportDeadline():
+		return t.cancelStuckExport(ctx, w)
 	case err == nil && !done:
 		next, moveErr := w.ExportStillRunning(t.nextPoll(nil))
 		next, _, err = t.save(ctx, w, next, moveErr)
 		return next, "", err
 	case err == nil:
 		return t.exportEnded(ctx, w, body)
-	case kindOf(err) == fhir.JobFailed && jobStatus(err) == 413 && splittable(w):
+	case jobStatus(err) == http.StatusRequestEntityTooLarge && t.maxCount(w) != smallMaxCount:
+		t.Log.Warn("export too large, again with a smaller _maxCount", "event", "Export", "window", w.Number, "maxCount", smallMaxCount, "reason", err.Error())
+		next, moveErr := w.ExportSmaller(smallMaxCount, err.Error(), t.Clock(), t.nextAttempt(w.Attempts))
+		next, _, err = t.save(ctx, w, next, moveErr)
+		return next, "", err
+	case jobStatus(err) == http.StatusRequestEntityTooLarge && splittable(w):
 		return w, err.Error(), nil
 	case kindOf(err) == fhir.JobFailed, errors.Is(err, errManifest):
 		return t.failExport(ctx, w, err.Error())
@@ -93,6 +105,25 @@ func (t *tick) pollExport(ctx context.Context, w ledger.Window) (_ ledger.Window
 		return next, "", err
 	}
 	next, err := t.wait(ctx, w, withRole(err, roleExporter, "source"))
+	return next, "", err
+}
+
+// cancelStuckExport cancels an export that runs longer than any may. What is left of it reads only; the window is tried again
+// in two halves, unless it is out of attempts.
+func (t *tick) cancelStuckExport(ctx context.Context, w ledger.Window) (_ ledger.Window, tooLarge string, _ error) {
+	reason := fmt.Sprintf("no end %s after it was started", t.Clock().Sub(w.StartTime).Round(time.Second))
+	t.Log.Warn("export is stuck", "event", "Export", "window", w.Number, "exportId", w.ExportID, "reason", reason)
+	cancelled := w
+	if err := t.Source.CancelExport(ctx, w.ExportStatusURL); passing(err) {
+		return w, "", nil // asked again on the next tick
+	} else if err != nil { // a retired service refuses to cancel
+		cancelled = w.OrphanRecorded(w.ExportStatusURL, t.Clock())
+	}
+	next, moveErr := cancelled.ExportFailed(reason, t.Clock(), t.nextAttempt(w.Attempts), t.Settings.MaxExportRetries)
+	next, saved, err := t.save(ctx, w, next, moveErr)
+	if saved && next.Phase() == ledger.Planned && splittable(next) {
+		return next, reason, nil
+	}
 	return next, "", err
 }
 
@@ -118,7 +149,7 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 	case disbelief != "":
 		return t.failExport(ctx, w, disbelief)
 	}
-	payloads := m.Payloads(t.Settings.FileCount)
+	payloads := payloadSlices(m.ToImport(), t.Settings.FileCount)
 	if len(payloads) > maxPayloads {
 		if splittable(w) {
 			return w, fmt.Sprintf("%d files need %d imports, more than %d", len(m.Files), len(payloads), maxPayloads), nil
@@ -127,18 +158,21 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 		next, _, err := t.save(ctx, w, next, moveErr)
 		return next, "", err
 	}
-	lines := make([]int64, len(payloads))
-	for i, files := range payloads {
-		for _, f := range files {
-			lines[i] += f.Count
-		}
-	}
-	next, moveErr := w.ExportDone(ledger.Manifest{CountsByType: m.CountsByType(), SearchParameters: m.SearchParameters(), PayloadLines: lines}, counted, t.Clock())
+	next, moveErr := w.ExportDone(ledger.Manifest{CountsByType: m.CountsByType(), SearchParameters: m.SearchParameters(), Payloads: payloads}, counted, t.Clock())
 	next, saved, err := t.save(ctx, w, next, moveErr)
 	if saved {
 		t.Log.Info("export completed", "event", "Export", "window", w.Number, "exportId", w.ExportID, "lines", m.Lines(), "files", len(m.Files), "sourceCount", counted, "payloads", len(payloads))
 	}
 	return next, "", err
+}
+
+// payloadSlices cuts files into payloads of at most fileCount.
+func payloadSlices(files []staging.File, fileCount int) (payloads []ledger.Slice) {
+	for from := 0; from < len(files); from += fileCount {
+		to := min(from+fileCount, len(files))
+		payloads = append(payloads, ledger.Slice{From: from, To: to, Lines: staging.Lines(files[from:to])})
+	}
+	return payloads
 }
 
 // failExport records a failed attempt of an export.

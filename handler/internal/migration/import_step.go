@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -60,7 +61,7 @@ func (t *tick) followImports(ctx context.Context, w ledger.Window) (_ ledger.Win
 	if len(due) == 0 && w.CompletedCount < len(w.Payloads) {
 		return w, 0, nil
 	}
-	payloads, err := t.payloads(ctx, w)
+	files, err := t.filesOf(ctx, w)
 	if err != nil {
 		return w, 0, err
 	}
@@ -69,7 +70,7 @@ func (t *tick) followImports(ctx context.Context, w ledger.Window) (_ ledger.Win
 	g.SetLimit(sideBySide)
 	for n, i := range due {
 		g.Go(func() error {
-			outcomes[n] = t.pollImport(ctx, w, i, payloads[i])
+			outcomes[n] = t.pollImport(ctx, w, i, posted(files, w.Payloads[i]))
 			return nil
 		})
 	}
@@ -77,7 +78,7 @@ func (t *tick) followImports(ctx context.Context, w ledger.Window) (_ ledger.Win
 	next, moveErrs := w, []error(nil)
 	for n, i := range due {
 		var err error
-		if next, err = t.applyImport(next, i, outcomes[n]); err != nil {
+		if next, err = t.applyImport(ctx, next, i, outcomes[n], files); err != nil {
 			moveErrs = append(moveErrs, err)
 		}
 		if next.Phase() != ledger.Importing && next.Phase() != ledger.Exported {
@@ -91,7 +92,7 @@ func (t *tick) followImports(ctx context.Context, w ledger.Window) (_ ledger.Win
 		}
 	}
 	if next.Phase() == ledger.Importing && next.CompletedCount == len(next.Payloads) {
-		next, err = t.finishWindow(ctx, next, payloads)
+		next, err = t.finishWindow(ctx, next, files)
 		moveErrs = append(moveErrs, err)
 	}
 	return next, len(due), errors.Join(moveErrs...)
@@ -99,54 +100,58 @@ func (t *tick) followImports(ctx context.Context, w ledger.Window) (_ ledger.Win
 
 func (t *tick) duePolls(ctx context.Context, w ledger.Window) (due []int) {
 	for i, p := range w.Payloads {
-		if p.State == ledger.Posted && (p.NotBefore == nil || !t.Clock().Before(*p.NotBefore)) && t.hasTime(ctx) {
+		if p.State == ledger.Posted && !t.Clock().Before(p.NotBefore.Time()) && t.hasTime(ctx) {
 			due = append(due, i)
 		}
 	}
 	return due
 }
 
-// payloads derives the files of each payload of w from its manifest, as they were when it was exported: FileCount may have
-// been changed since.
-func (t *tick) payloads(ctx context.Context, w ledger.Window) ([][]staging.File, error) {
+// filesOf reads what there is to import of w: the files of its manifest, sorted by URL, which payloads name by number.
+func (t *tick) filesOf(ctx context.Context, w ledger.Window) ([]staging.File, error) {
 	m, err := t.Staging.Manifest(ctx, w.ExportID)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", w.Name(), err)
 	}
-	payloads := m.Payloads(t.Settings.FileCount)
-	if sameShape(w, payloads) {
-		return payloads, nil
-	}
-	for fileCount := range len(m.Files) {
-		if payloads = m.Payloads(fileCount + 1); sameShape(w, payloads) {
-			return payloads, nil
+	files := m.ToImport()
+	for i, p := range w.Payloads {
+		if p.From < 0 || p.To > len(files) || p.From >= p.To || staging.Lines(files[p.From:p.To]) != p.Lines {
+			return nil, fmt.Errorf("%s: payload %d is not what its manifest of %d files says", w.Name(), i+1, len(files))
 		}
 	}
-	return nil, fmt.Errorf("%s: its manifest of %d files does not give the %d payloads of its row", w.Name(), len(m.Files), len(w.Payloads))
+	return files, nil
 }
 
-func sameShape(w ledger.Window, payloads [][]staging.File) bool {
-	if len(payloads) != len(w.Payloads) {
-		return false
+// posted are the files that payload p posts: all of its own, or those alone that are imported again.
+func posted(files []staging.File, p ledger.Payload) []staging.File {
+	if len(p.Only) == 0 {
+		return files[p.From:p.To]
 	}
-	for i, files := range payloads {
-		lines := int64(0)
-		for _, f := range files {
-			lines += f.Count
-		}
-		if lines != w.Payloads[i].Lines {
-			return false
+	only := make([]staging.File, 0, len(p.Only))
+	for _, n := range p.Only {
+		if n >= p.From && n < p.To {
+			only = append(only, files[n])
 		}
 	}
-	return true
+	return only
+}
+
+// others are the files of p that are not imported again.
+func others(files []staging.File, p ledger.Payload) (rest []staging.File) {
+	for n := p.From; n < p.To; n++ {
+		if !slices.Contains(p.Only, n) {
+			rest = append(rest, files[n])
+		}
+	}
+	return rest
 }
 
 // finishWindow ends a window of which every payload is complete. Refused lines are named on the row and in the log; their
 // texts are in the error logs, whose URLs are in the saved results.
-func (t *tick) finishWindow(ctx context.Context, w ledger.Window, payloads [][]staging.File) (ledger.Window, error) {
+func (t *tick) finishWindow(ctx context.Context, w ledger.Window, files []staging.File) (ledger.Window, error) {
 	refusedByType, note := "", ""
 	if w.RefusedCount > 0 {
-		counts, logs, err := t.refusals(ctx, w, payloads)
+		counts, logs, err := t.refusals(ctx, w, files)
 		if err != nil {
 			return w, err
 		}
@@ -163,20 +168,26 @@ func (t *tick) finishWindow(ctx context.Context, w ledger.Window, payloads [][]s
 }
 
 // refusals reads the saved results of w for which lines were refused.
-func (t *tick) refusals(ctx context.Context, w ledger.Window, payloads [][]staging.File) (byType map[string]int64, errorLogs []string, _ error) {
+func (t *tick) refusals(ctx context.Context, w ledger.Window, files []staging.File) (byType map[string]int64, errorLogs []string, _ error) {
 	byType = map[string]int64{}
 	for i, p := range w.Payloads {
 		if p.Refused == 0 {
 			continue
 		}
-		result, err := t.Staging.ImportResult(ctx, w.ExportID, p.Blob)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", w.Name(), err)
+		for blob, of := range map[string][]staging.File{w.PayloadBlob(i): posted(files, p), p.Earlier: others(files, p)} {
+			if blob == "" {
+				continue
+			}
+			result, err := t.Staging.ImportResult(ctx, w.ExportID, blob)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", w.Name(), err)
+			}
+			for typ, n := range result.RefusedByType(of) {
+				byType[typ] += n
+			}
+			errorLogs = append(errorLogs, result.ErrorLog...)
 		}
-		for typ, n := range result.RefusedByType(payloads[i]) {
-			byType[typ] += n
-		}
-		errorLogs = append(errorLogs, result.ErrorLog...)
 	}
-	return byType, errorLogs, nil
+	slices.Sort(errorLogs)
+	return byType, slices.Compact(errorLogs), nil
 }

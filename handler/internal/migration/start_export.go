@@ -50,7 +50,7 @@ func (t *tick) startExport(ctx context.Context, w ledger.Window) (ledger.Window,
 	statusURL, err := t.Source.StartExport(ctx, fhir.ExportRequest{
 		Since: w.Since, Till: w.Till,
 		History: t.Settings.ExportWithHistory, Deletes: t.Settings.ExportWithDelete,
-		MaxCount: t.maxCount(),
+		MaxCount: t.maxCount(w),
 	})
 	if err == nil {
 		if err = staging.CheckExportID(fhir.JobID(statusURL)); err != nil {
@@ -64,8 +64,16 @@ func (t *tick) startExport(ctx context.Context, w ledger.Window) (ledger.Window,
 	return t.saveExportStarted(ctx, w, owner, statusURL)
 }
 
-func (t *tick) maxCount() int {
-	if t.Settings.MaxCount {
+// smallMaxCount is what an export that was too large is tried again with before its window is split: a tenth of the service's
+// default.
+const smallMaxCount = 1000
+
+// maxCount is the _maxCount of w's next export, 0 for the service's default.
+func (t *tick) maxCount(w ledger.Window) int {
+	switch {
+	case w.MaxCount > 0:
+		return w.MaxCount
+	case t.Settings.MaxCount:
 		return t.Settings.MaxCountValue
 	}
 	return 0
@@ -109,7 +117,11 @@ func (t *tick) kickOffFailed(ctx context.Context, w ledger.Window, owner string,
 		return next, errors.Join(fmt.Errorf("%s: %w", w.Name(), withRole(cause, roleExporter, "source")), err)
 	}
 	t.Log.Warn("export refused", "event", "Export", "window", w.Number, "reason", cause.Error())
-	next, moveErr := w.ExportFailed(cause.Error(), t.Clock(), t.nextAttempt(w.Attempts), t.Settings.MaxExportRetries)
+	failed := w
+	if orphan {
+		failed = w.OrphanRecorded("unknown, started by "+owner, t.Clock())
+	}
+	next, moveErr := failed.ExportFailed(cause.Error(), t.Clock(), t.nextAttempt(w.Attempts), t.Settings.MaxExportRetries)
 	next, _, err := t.save(ctx, w, next, moveErr)
 	return next, errors.Join(fmt.Errorf("%s: %w", w.Name(), cause), err)
 }

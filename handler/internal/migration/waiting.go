@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -26,6 +27,15 @@ func jobStatus(err error) int {
 	return 0
 }
 
+// statusOf is the HTTP status of a call that failed, 0 without one.
+func statusOf(err error) int {
+	var e *fhir.Error
+	if errors.As(err, &e) {
+		return e.Status
+	}
+	return 0
+}
+
 // nextPoll is when a job that runs, or a service that could not answer, is asked again: after the poll interval, or later
 // when the service asked for that.
 func (m *Migration) nextPoll(err error) time.Time {
@@ -46,8 +56,11 @@ func (m *Migration) nextAttempt(attempts int) time.Time {
 	return m.Clock().Add(pause)
 }
 
-// passing says whether err goes away by itself, so that waiting is all there is to do and nobody need be told.
-func passing(err error) bool { return kindOf(err) == fhir.Transient }
+// passing says whether err goes away by itself, so that waiting is all there is to do and nobody need be told: the service
+// is busy or away, or the step's own budget is over.
+func passing(err error) bool {
+	return kindOf(err) == fhir.Transient || errors.Is(err, context.DeadlineExceeded)
+}
 
 // halting says whether err concerns every call that would follow, so that the step ends here. It goes on by itself once the
 // cause is gone.

@@ -24,6 +24,21 @@ func (s Settings) TailInterval() time.Duration {
 	return time.Duration(s.TailIntervalMinutes) * time.Minute
 }
 
+// ExportDeadline is how long an export may run.
+func (s Settings) ExportDeadline() time.Duration {
+	return time.Duration(s.ExportDeadlineMinutes) * time.Minute
+}
+
+// ImportDeadline is how long an import may run.
+func (s Settings) ImportDeadline() time.Duration {
+	return time.Duration(s.ImportDeadlineMinutes) * time.Minute
+}
+
+// StuckAfter is how long an import may say the same number of lines done, 0 for ever.
+func (s Settings) StuckAfter() time.Duration {
+	return time.Duration(s.StuckAfterMinutes) * time.Minute
+}
+
 // StepBudget is the time one step may take: 40% of the function's time-out, so that the host never kills a step that keeps to it.
 func (s Settings) StepBudget() time.Duration { return minutes(s.FunctionTimeoutMinutes) * 4 / 10 }
 

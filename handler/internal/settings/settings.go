@@ -124,6 +124,12 @@ type Settings struct {
 	MaxExportRetriesEnabled bool `default:"true"`
 	// The attempts of a window before it is held for an operator, and the ticks with a failure and no success before the migration halts.
 	MaxExportRetries int `default:"5" min:"1" max:"100"`
+	// How long an export may run, in minutes. Then it is cancelled, and the window is tried again in two halves.
+	ExportDeadlineMinutes int `default:"1440" min:"1" max:"43200"`
+	// How long an import may run, in minutes. Then it is cancelled, and once it has ended its files are posted again in two halves.
+	ImportDeadlineMinutes int `default:"1440" min:"1" max:"43200"`
+	// How long an import may say the same number of lines done, in minutes, before it counts as stuck and is cancelled. 0: for ever.
+	StuckAfterMinutes int `default:"240" min:"0" max:"43200"`
 	// What host.json says as functionTimeout, in minutes; fractions are allowed.
 	FunctionTimeoutMinutes float64 `default:"10" bounds:"1 second to 1440"`
 

@@ -106,12 +106,7 @@ func (m Manifest) CountsByType() map[string]int64 {
 }
 
 // Lines is the number of lines of all files, SearchParameter included.
-func (m Manifest) Lines() (n int64) {
-	for _, f := range m.Files {
-		n += f.Count
-	}
-	return n
-}
+func (m Manifest) Lines() int64 { return Lines(m.Files) }
 
 // SearchParameters is the number of lines that are never imported.
 func (m Manifest) SearchParameters() (n int64) {
@@ -123,13 +118,17 @@ func (m Manifest) SearchParameters() (n int64) {
 	return n
 }
 
-// Payloads cuts the files to import, sorted by URL, into slices of at most fileCount. SearchParameter files are left out.
-func (m Manifest) Payloads(fileCount int) (payloads [][]File) {
-	files := slices.DeleteFunc(slices.Clone(m.Files), func(f File) bool { return f.Type == searchParameter })
-	for p := range slices.Chunk(files, fileCount) {
-		payloads = append(payloads, p)
+// ToImport are the files to import, sorted by URL: all but those of SearchParameter.
+func (m Manifest) ToImport() []File {
+	return slices.DeleteFunc(slices.Clone(m.Files), func(f File) bool { return f.Type == searchParameter })
+}
+
+// Lines is the number of lines of files.
+func Lines(files []File) (n int64) {
+	for _, f := range files {
+		n += f.Count
 	}
-	return payloads
+	return n
 }
 
 // readObject calls member for each key of the object that comes next; member reads the value.

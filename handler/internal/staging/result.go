@@ -70,27 +70,45 @@ func readEntries(d *json.Decoder, add func(importEntry)) error {
 	})
 }
 
-// Books compares the result with the files that were posted: lines in the manifest = lines imported + lines refused, file
-// by file. unbalanced names each file for which that is not so.
-func (r ImportResult) Books(files []File) (imported, refused int64, unbalanced []string) {
+// Lines is the number of lines that the result speaks of.
+func (r ImportResult) Lines() (n int64) {
+	for _, counts := range []map[string]int64{r.Imported, r.Refused} {
+		for _, lines := range counts {
+			n += lines
+		}
+	}
+	return n
+}
+
+// Books are a result compared with the files that were posted.
+type Books struct {
+	Imported, Refused int64    // of the files that balance
+	Unbalanced        []int    // which of the files do not: lines in the manifest are not lines imported + lines refused
+	Named             []string // those files with their numbers, and files that are counted but were not posted
+}
+
+// Books compares the result with the files that were posted, file by file.
+func (r ImportResult) Books(files []File) (b Books) {
 	posted := make(map[string]bool, len(files))
-	for _, f := range files {
+	for i, f := range files {
 		posted[f.URL] = true
 		in, out := r.Imported[f.URL], r.Refused[f.URL]
-		imported, refused = imported+in, refused+out
-		if in+out != f.Count {
-			unbalanced = append(unbalanced, fmt.Sprintf("%s: %d lines exported, %d imported, %d refused", f.URL, f.Count, in, out))
+		if in+out == f.Count {
+			b.Imported, b.Refused = b.Imported+in, b.Refused+out
+			continue
 		}
+		b.Unbalanced = append(b.Unbalanced, i)
+		b.Named = append(b.Named, fmt.Sprintf("%s: %d lines exported, %d imported, %d refused", f.URL, f.Count, in, out))
 	}
 	for _, counts := range []map[string]int64{r.Imported, r.Refused} {
 		for url, n := range counts {
 			if !posted[url] {
-				unbalanced = append(unbalanced, fmt.Sprintf("%s: %d lines counted, but the file was not posted", url, n))
+				b.Named = append(b.Named, fmt.Sprintf("%s: %d lines counted, but the file was not posted", url, n))
 			}
 		}
 	}
-	slices.Sort(unbalanced)
-	return imported, refused, unbalanced
+	slices.Sort(b.Named)
+	return b
 }
 
 // RefusedByType counts the refused lines by resource type.
