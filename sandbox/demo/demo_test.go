@@ -212,6 +212,50 @@ func TestChaos(t *testing.T) {
 	}
 }
 
+// TestFaults lets the destination misbehave: the demo must fail, say why, and keep the log.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ fault, want string }{
+		"lines counted and lost": {`{"kind":"import","loseLines":3,"times":1}`, "source and destination differ in 3 versions"},
+		"lines not counted":      {`{"kind":"import","shortImport":3}`, "windows are held, and nothing else is left to do"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out := newTranscript()
+			outcome := make(chan error, 1)
+			o := options(t, out)
+			go func() {
+				defer out.close()
+				outcome <- demo.Run(t.Context(), o)
+			}()
+			said, _ := out.await("functions host http")
+			inject(t, find(t, said, `destination (http[^,]+),`), test.fault)
+			err := <-outcome
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+			log := find(t, out.text.String(), `The log of host and handler: (\S+)`)
+			if err := os.Remove(log); err != nil {
+				t.Errorf("the log is not kept: %v", err)
+			}
+		})
+	}
+}
+
+// inject makes a FHIR service misbehave.
+func inject(t *testing.T, service, fault string) {
+	t.Helper()
+	response, err := http.Post(service+"/_sandbox/faults", "application/json", strings.NewReader(fault))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusNoContent {
+		t.Fatalf("the service answers %s to the fault", response.Status)
+	}
+}
+
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	out := newTranscript()

@@ -13,7 +13,7 @@ type Stretch struct {
 }
 
 // emptyShares are the empty stretches of every clinic, as shares of its time: where one begins at the earliest, how far
-// chance may move it, and how long it is. In five years they are 4.2, 6 and 3.6 months long, and 1.8 at the seed's whim.
+// chance may move it, and how long it is. In five years they last about 4, 6, 2 and 4 months.
 var emptyShares = []struct{ from, drift, length float64 }{
 	{0.10, 0.03, 0.07},
 	{0.36, 0.05, 0.10},
@@ -49,7 +49,7 @@ func newTimeline(o Options) (*timeline, error) {
 	for _, s := range line.stretch {
 		line.length -= s.To.Sub(s.From).Milliseconds()
 	}
-	// Every version wants a millisecond; a resource has at most seven of them.
+	// Every version wants a millisecond; a resource has at most six of them.
 	if line.length < int64(o.Resources)*1000 {
 		return nil, fmt.Errorf("synthetic data: from %s to %s is too short for %d resources: give them a second each",
 			start.Format(time.RFC3339), end.Format(time.RFC3339), o.Resources)
