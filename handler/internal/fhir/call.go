@@ -30,6 +30,8 @@ type call struct {
 	// once keeps net/http from sending the request again by itself when a kept-alive connection breaks, which
 	// it does with a GET: a $export would be started twice.
 	once bool
+	// parallel asks a service to work on the entries of a batch side by side.
+	parallel bool
 }
 
 // answer is a reply with one of the statuses that were wanted. Its body is read through it, at most once.
@@ -119,6 +121,9 @@ func (s *Service) request(ctx context.Context, c call, token string) (*http.Requ
 		if value != "" {
 			request.Header.Set(name, value)
 		}
+	}
+	if c.parallel {
+		request.Header.Set("X-Bundle-Processing-Logic", "parallel")
 	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)

@@ -1,0 +1,243 @@
+package fhir
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// View is what is counted and read of a service.
+type View int
+
+const (
+	// Current is the newest version of each resource that is not deleted.
+	Current View = iota
+	// Versions is every version, deletions included.
+	Versions
+)
+
+const (
+	// MaxIDs is how many resources ResourcesByID takes at a time: one page of a search.
+	MaxIDs = 1000
+	// bulkPage is how many resources are asked for at a time, and maxBulkPage the bytes that one page may have; where it has more, the
+	// page is asked for again with fewer resources. One resource may be as long as maxBundle.
+	bulkPage    = 1000
+	maxBulkPage = 8 << 20
+)
+
+var errPageTooLong = errors.New("the page is too long")
+
+// CountType counts one type in p, or all types for typ "". In the view Versions, p.Till must not be in the service's future.
+func (s *Service) CountType(ctx context.Context, typ string, v View, p Period) (Count, error) {
+	c, err := bulkCall(typ, v, p, "_summary=count")
+	if err != nil {
+		return Count{}, err
+	}
+	c.op = "count " + c.op
+	return s.count(ctx, c)
+}
+
+// Resources hands all of one type in p to yield, oldest first, page by page; typ "" is all types. A page is read as a whole before it is handed on, so that what yield gets
+// came without a break, and the bytes are yield's to keep. An error of yield is returned as it is.
+func (s *Service) Resources(ctx context.Context, typ string, v View, p Period, yield func([]Resource) error) error {
+	c, err := bulkCall(typ, v, p, fmt.Sprintf("_sort=_lastUpdated&_count=%d", bulkPage))
+	if err != nil {
+		return err
+	}
+	c.op = "read " + c.op
+	return s.bulk(ctx, c, func(page []Resource) error {
+		for _, r := range page {
+			if typ != "" && r.Type != typ || !p.contains(r.LastUpdated) {
+				return &Error{Op: c.op, Kind: Unreadable, Status: http.StatusOK, Err: fmt.Errorf("%s/%s of %s was not asked for", r.Type, r.ID, stamp(r.LastUpdated))}
+			}
+		}
+		return yield(page)
+	})
+}
+
+// ResourcesByID returns the current state of those of up to MaxIDs resources that the service finds. A service of the SQL kind may
+// return a deleted one as if it were there, with nothing but its id and meta: ask History of it.
+func (s *Service) ResourcesByID(ctx context.Context, typ string, ids []string) (all []Resource, err error) {
+	op := fmt.Sprintf("search %d %s by id", len(ids), line(typ, 64))
+	if !resourceType.MatchString(typ) || len(ids) > MaxIDs || slices.ContainsFunc(ids, func(id string) bool { return !resourceID.MatchString(id) }) {
+		return nil, &Error{Op: op, Kind: Refused, Err: fmt.Errorf("not a type and up to %d ids", MaxIDs)}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	c := searchCall(op, "")
+	c.method, c.path, c.contentType = http.MethodPost, "/"+typ+"/_search", "application/x-www-form-urlencoded"
+	c.body = []byte(url.Values{"_id": {strings.Join(ids, ",")}, "_count": {fmt.Sprint(bulkPage)}}.Encode())
+	err = s.bulk(ctx, c, func(page []Resource) error {
+		all = append(all, page...)
+		return nil
+	})
+	return all, err
+}
+
+// bulkCall is a search or a history of one type, or of all.
+func bulkCall(typ string, v View, p Period, query string) (call, error) {
+	what := typ
+	if typ == "" {
+		what = "all types"
+	} else if !resourceType.MatchString(typ) {
+		return call{}, &Error{Op: "read " + line(typ, 64), Kind: Refused, Err: errors.New("not a resource type")}
+	}
+	if v == Versions {
+		path := "/_history"
+		if typ != "" {
+			path = "/" + typ + path
+		}
+		return historyCall("versions of "+what+" "+p.String(), path, query+sinceBefore(p)), nil
+	}
+	c := searchCall(what+" "+p.String(), query+lastUpdated(p))
+	c.path = "/" + typ
+	return c, nil
+}
+
+var countParameter = regexp.MustCompile(`(^|&)_count=\d+`)
+
+// with is the call with other parameters, which a search by POST has in its body.
+func (c call) with(parameters string) call {
+	if c.method == http.MethodPost {
+		c.body = []byte(parameters)
+	} else {
+		c.query = parameters
+	}
+	return c
+}
+
+// fewer is the call for pages of n resources.
+func (c call) fewer(n int) call {
+	parameters := c.query
+	if c.method == http.MethodPost {
+		parameters = string(c.body)
+	}
+	return c.with(countParameter.ReplaceAllString(parameters, fmt.Sprintf("${1}_count=%d", n)))
+}
+
+// bulk hands the matches of a call and of all its next pages to yield, page by page.
+func (s *Service) bulk(ctx context.Context, c call, yield func([]Resource) error) error {
+	size := bulkPage
+	seen := make(map[[sha256.Size]byte]bool)
+	for {
+		resources, next, err := s.bulkPage(ctx, c, size)
+		if errors.Is(err, errPageTooLong) && size > 1 {
+			size = max(size/8, 1)
+			c = c.fewer(size)
+			continue
+		}
+		if err == nil && len(resources) > 0 {
+			err = yield(resources)
+		}
+		if err != nil || next == "" {
+			return err
+		}
+		sum := sha256.Sum256([]byte(next))
+		if seen[sum] {
+			return &Error{Op: c.op, Kind: Unreadable, Status: http.StatusOK, Err: errors.New("a next link leads back to a page that was read before")}
+		}
+		seen[sum] = true
+		c = c.with(next)
+	}
+}
+
+// bulkPage reads one page as a whole.
+func (s *Service) bulkPage(ctx context.Context, c call, size int) (all []Resource, next string, err error) {
+	a, err := s.do(ctx, c)
+	if err != nil {
+		return nil, "", err
+	}
+	defer a.close()
+	limit := int64(maxBulkPage)
+	if size == 1 {
+		limit = maxBundle
+	}
+	text, err := a.read(limit)
+	if err != nil {
+		return nil, "", err
+	}
+	page, err := a.parseBundle(text)
+	if err != nil {
+		return nil, "", err
+	}
+	if all, err = page.resources(); err != nil {
+		return nil, "", a.unreadable(err.Error())
+	}
+	if page.next == "" {
+		return all, "", nil
+	}
+	if next, err = s.nextQuery(strings.TrimSuffix(c.path, "/_search"), page.next); err != nil {
+		return nil, "", &Error{Op: c.op, Kind: Refused, Status: a.status, Err: err}
+	}
+	return all, next, nil
+}
+
+// read reads the whole body; errPageTooLong when it has more than limit bytes.
+func (a *answer) read(limit int64) (string, error) {
+	length, err := strconv.ParseInt(a.header.Get("Content-Length"), 10, 64)
+	if err == nil && length > limit {
+		return "", errPageTooLong
+	}
+	var text strings.Builder
+	text.Grow(int(max(length, 0)))
+	n, err := io.Copy(&text, io.LimitReader(a.body, limit+1))
+	if err == nil && n > limit {
+		err = errPageTooLong
+	}
+	return text.String(), err
+}
+
+// bulkBundle is a page in memory: its entries point into one text.
+type bulkBundle struct {
+	entries gjson.Result
+	next    string
+}
+
+// parseBundle checks that text is a bundle, whole and valid.
+func (a *answer) parseBundle(text string) (bulkBundle, error) {
+	if !gjson.Valid(text) {
+		return bulkBundle{}, a.unreadable("not valid JSON, or cut off")
+	}
+	found := gjson.GetMany(text, "resourceType", "entry", "link")
+	if found[0].Str != "Bundle" {
+		return bulkBundle{}, a.unreadable(fmt.Sprintf("resourceType is %q, not Bundle", line(found[0].String(), 64)))
+	}
+	if e := found[1]; e.Exists() && e.Type != gjson.Null && !e.IsArray() {
+		return bulkBundle{}, a.unreadable("entry is not a list")
+	}
+	b := bulkBundle{entries: found[1]}
+	for _, l := range found[2].Array() {
+		if l.Get("relation").Str == "next" {
+			if b.next = l.Get("url").Str; b.next == "" {
+				return bulkBundle{}, a.unreadable("the next link is empty")
+			}
+		}
+	}
+	return b, nil
+}
+
+func (b bulkBundle) resources() (all []Resource, err error) {
+	if !b.entries.IsArray() {
+		return nil, nil
+	}
+	b.entries.ForEach(func(_, e gjson.Result) bool {
+		var r Resource
+		var ok bool
+		if r, ok, err = parseEntry(e); ok && err == nil {
+			all = append(all, r)
+		}
+		return err == nil
+	})
+	return all, err
+}
