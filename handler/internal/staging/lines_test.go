@@ -65,7 +65,7 @@ func TestBlobOf(t *testing.T) {
 		"https://acc.blob.core.usgovcloudapi.net/export-1/b.ndjson": "export-1 b.ndjson",
 		"http://127.0.0.1:10000/acc/export-1/a/b.ndjson":            "export-1 a/b.ndjson",
 		"https://acc.blob.core.windows.net/export-1":                " ",
-		"nonsense":                                                  " ",
+		"nonsense": " ",
 	} {
 		container, name, err := blobOf(given)
 		if got := container + " " + name; got != want || (err != nil) != (want == " ") {
