@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -64,20 +63,20 @@ var ErrNotJSON = errors.New("not a JSON object")
 // object's members does not count, the order of an array's elements does. Numbers are compared as written, so that 1.10 is not 1.1, and
 // so are all texts; meta.lastUpdated alone is compared as an instant, to the millisecond, since that is what an import keeps. The
 // mark that an export puts on deleted resources, and $import takes off again, is not compared.
-func Compare(source, destination []byte, rules Rules) ([]Difference, error) {
-	if bytes.Equal(source, destination) {
+func Compare(source, destination string, rules Rules) ([]Difference, error) {
+	if source == destination {
 		return nil, nil
 	}
 	for _, side := range []struct {
 		name string
-		raw  []byte
+		raw  string
 	}{{"source", source}, {"destination", destination}} {
-		if !gjson.ValidBytes(side.raw) || !gjson.ParseBytes(side.raw).IsObject() {
+		if !gjson.Valid(side.raw) || !gjson.Parse(side.raw).IsObject() {
 			return nil, fmt.Errorf("resource at the %s: %w", side.name, ErrNotJSON)
 		}
 	}
 	c := comparison{rules: rules}
-	c.objects("", gjson.ParseBytes(source), gjson.ParseBytes(destination))
+	c.objects("", gjson.Parse(source), gjson.Parse(destination))
 	rank(c.found)
 	return c.found, nil
 }
@@ -251,8 +250,8 @@ func onlyDeletedMark(extensions gjson.Result) bool {
 }
 
 // hasDeletedMark says whether a line of an export is the last state of a deleted resource.
-func hasDeletedMark(raw []byte) bool {
-	return slices.ContainsFunc(gjson.GetBytes(raw, "meta.extension").Array(), isDeletedMark)
+func hasDeletedMark(raw string) bool {
+	return slices.ContainsFunc(gjson.Get(raw, "meta.extension").Array(), isDeletedMark)
 }
 
 func index(at string, i int) string { return at + "/" + strconv.Itoa(i) }

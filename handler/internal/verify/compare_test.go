@@ -17,12 +17,12 @@ const observation = `{"resourceType":"Observation","id":"o1","meta":{"versionId"
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		name        string
-		old, new    string // replaced in the destination
-		rules       Rules
-		pointer     string // "": nothing differs
-		kind        Change
-		from, to    string
+		name     string
+		old, new string // replaced in the destination
+		rules    Rules
+		pointer  string // "": nothing differs
+		kind     Change
+		from, to string
 	}{
 		{name: "identical"},
 		{name: "T7 trailing zero", old: "1.10", new: "1.1", pointer: "/valueQuantity/value", kind: Changed, from: "1.10", to: "1.1"},
@@ -56,7 +56,7 @@ func TestCompare(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			destination := replaceOnce(t, observation, test.old, test.new)
-			got, err := Compare([]byte(observation), []byte(destination), test.rules)
+			got, err := Compare(observation, destination, test.rules)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +78,7 @@ func TestCompareRanksWhatMattersFirst(t *testing.T) {
 	t.Parallel()
 	source := `{"text":1,"meta":{"tag":1},"note":1,"identifier":1,"code":1,"valueQuantity":1,"dosageInstruction":1,"subject":1,"status":1}`
 	destination := `{"text":2,"meta":{"tag":2},"note":2,"identifier":2,"code":2,"valueQuantity":2,"dosageInstruction":2,"subject":2,"status":2}`
-	got, err := Compare([]byte(source), []byte(destination), Rules{})
+	got, err := Compare(source, destination, Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestCompareRanksWhatMattersFirst(t *testing.T) {
 func TestCompareRefusesWhatIsNoResource(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"", "null", "[]", `{"a":1`, `{"a":01}`, "<html>"} {
-		if _, err := Compare([]byte(`{"a":1}`), []byte(bad), Rules{}); !errors.Is(err, ErrNotJSON) {
+		if _, err := Compare(`{"a":1}`, bad, Rules{}); !errors.Is(err, ErrNotJSON) {
 			t.Errorf("%q: %v, want ErrNotJSON", bad, err)
 		}
 	}
@@ -108,15 +108,15 @@ func TestCompareStopsAtFiftyDifferences(t *testing.T) {
 		source += fmt.Sprintf(`,"m%d":1`, i)
 		destination += fmt.Sprintf(`,"m%d":2`, i)
 	}
-	got, err := Compare([]byte(source+"}"), []byte(destination+"}"), Rules{})
+	got, err := Compare(source+"}", destination+"}", Rules{})
 	if err != nil || len(got) != 50 {
 		t.Errorf("%d differences (%v), want 50", len(got), err)
 	}
 }
 
 func FuzzCompare(f *testing.F) {
-	f.Add([]byte(observation), []byte(`{"meta":{"extension":[{}]}}`))
-	f.Fuzz(func(t *testing.T, a, b []byte) {
+	f.Add(observation, `{"meta":{"extension":[{}]}}`)
+	f.Fuzz(func(t *testing.T, a, b string) {
 		forth, err := Compare(a, b, Rules{})
 		back, err2 := Compare(b, a, Rules{})
 		if (err == nil) != (err2 == nil) || (len(forth) == 0) != (len(back) == 0) {
