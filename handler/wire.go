@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"fhirmigration/handler/internal/fhir"
 	"fhirmigration/handler/internal/ledger"
@@ -16,31 +15,32 @@ import (
 	"fhirmigration/handler/internal/staging"
 )
 
-// wire makes the parts from the settings. It calls no service: that happens in a request.
+// wire makes the parts from the settings, and logs what an operator should hear of once. It calls no service: that happens in a request.
 func wire(set settings.Settings, clock func() time.Time, random io.Reader, log *slog.Logger) (*migration.Migration, error) {
-	// One credential for all: azidentity caches the tokens of each scope by itself where it can, fhir.Service does it where
-	// that matters.
-	credential, err := azidentity.NewDefaultAzureCredential(nil)
-	if err != nil {
-		return nil, fmt.Errorf("default Azure credential: %w", err)
+	for _, notice := range set.Notices {
+		log.Warn(notice)
 	}
-	source, err := service(set.SourceUri, set.SourceCredential, credential, set, clock)
+	credential, err := newCredentials(set)
+	if err != nil {
+		return nil, err
+	}
+	source, err := service(set.SourceUri, scope(set.SourceAudience), credential.source, set, clock)
 	if err != nil {
 		return nil, fmt.Errorf("AZURE_SourceUri: %w", err)
 	}
-	destination, err := service(set.DestinationUri, set.DestinationCredential, credential, set, clock)
+	destination, err := service(set.DestinationUri, scope(set.DestinationAudience), credential.destination, set, clock)
 	if err != nil {
 		return nil, fmt.Errorf("AZURE_DestinationUri: %w", err)
 	}
 	tables, err := ledger.Open(ledger.Options{
-		Endpoint: set.StagingStorageUri, Credential: credential, ConnectionString: set.StorageConnectionString.Reveal(),
+		Endpoint: set.StagingStorageUri, Credential: credential.storage, ConnectionString: set.StorageConnectionString.Reveal(),
 		ExportTable: set.ExportTableName, ChunkTable: set.ChunkTableName, PartitionKey: set.PartitionKey, RowKey: set.RowKey,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("AZURE_StagingStorageUri: %w", err)
 	}
 	blobs, err := staging.Open(staging.Options{
-		Endpoint: set.BlobStorageUri, Credential: credential, ConnectionString: set.StorageConnectionString.Reveal(),
+		Endpoint: set.BlobStorageUri, Credential: credential.storage, ConnectionString: set.StorageConnectionString.Reveal(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("AZURE_BlobStorageUri: %w", err)
@@ -51,11 +51,8 @@ func wire(set settings.Settings, clock func() time.Time, random io.Reader, log *
 	}), nil
 }
 
-func service(base string, how settings.Credential, credential azcore.TokenCredential, set settings.Settings, clock func() time.Time) (*fhir.Service, error) {
-	if how == settings.CredentialNone {
-		credential = nil
-	}
+func service(base, scope string, credential azcore.TokenCredential, set settings.Settings, clock func() time.Time) (*fhir.Service, error) {
 	return fhir.New(fhir.Options{
-		Base: base, Credential: credential, UserAgent: set.UserAgent, Clock: clock, Timeout: migration.CallTime(set),
+		Base: base, Scope: scope, Credential: credential, UserAgent: set.UserAgent, Clock: clock, Timeout: migration.CallTime(set),
 	})
 }
