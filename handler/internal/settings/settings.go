@@ -74,7 +74,7 @@ type Settings struct {
 	SpecificRun bool
 	// Whether the whole system is exported at once; false exports type by type.
 	IsParallel bool `default:"true" pinned:"always"`
-	// The types that are migrated type by type and that the surface check counts. SearchParameter is left out: see MigrateSearchParameters.
+	// The types that are migrated type by type. SearchParameter is left out: see MigrateSearchParameters.
 	ResourceTypes []string `unset:"144 types of R4" pinned:"with IsParallel=false"`
 	// Whether every version of a resource is exported, not the current one alone.
 	ExportWithHistory bool `pinned:"always"`
@@ -141,6 +141,11 @@ type Settings struct {
 	EndTime int `default:"17" min:"0" max:"23"`
 	// Whether exports that are done may still be imported during the pause.
 	ContinueLastImportDuringPause bool
+
+	// The types that a surface check counts, when its request names none.
+	SurfaceCheckResources []string `section:"Checks" unset:"all types that either service has"`
+	// The resources that a deep check compares, when its request does not say.
+	DeepCheckCount int `default:"100" min:"1" max:"1000000"`
 
 	// AuthorityHost is AZURE_AUTHORITY_HOST, which azidentity reads too: where tokens are asked for in a sovereign cloud. Empty: the public one.
 	AuthorityHost string `ignored:"true"`

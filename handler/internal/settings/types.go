@@ -41,22 +41,26 @@ func (s Settings) Types() []string {
 	return OriginalTypes()
 }
 
-// types checks ResourceTypes: names of R4, exact in case as the services are, each once. SearchParameter is taken out.
+// types checks the lists of types: names of R4, exact in case as the services are, each once. SearchParameter is taken out.
 func (c *checker) types() {
-	s := c.settings
+	c.typeList("ResourceTypes", &c.settings.ResourceTypes)
+	c.typeList("SurfaceCheckResources", &c.settings.SurfaceCheckResources)
+}
+
+func (c *checker) typeList(setting string, list *[]string) {
 	known := strings.Fields(originalTypes + " " + furtherTypes)
 	seen := make(map[string]bool)
-	for _, name := range s.ResourceTypes {
+	for _, name := range *list {
 		switch {
 		case !slices.Contains(known, name):
-			c.wrong("ResourceTypes", "holds %q, which is no resource type of FHIR R4: did you mean %s?", name, nearestOf(name, known))
+			c.wrong(setting, "holds %q, which is no resource type of FHIR R4: did you mean %s?", name, nearestOf(name, known))
 		case seen[name]:
-			c.wrong("ResourceTypes", "holds %s twice: take one away", name)
+			c.wrong(setting, "holds %s twice: take one away", name)
 		}
 		seen[name] = true
 	}
 	if seen["SearchParameter"] {
-		s.Notices = append(s.Notices, "SearchParameter in "+prefix+"ResourceTypes is left out: "+prefix+"MigrateSearchParameters copies search parameters")
-		s.ResourceTypes = slices.DeleteFunc(s.ResourceTypes, func(name string) bool { return name == "SearchParameter" })
+		c.settings.Notices = append(c.settings.Notices, "SearchParameter in "+prefix+setting+" is left out: "+prefix+"MigrateSearchParameters copies search parameters")
+		*list = slices.DeleteFunc(*list, func(name string) bool { return name == "SearchParameter" })
 	}
 }
