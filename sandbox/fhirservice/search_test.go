@@ -40,6 +40,7 @@ func TestSearchFindsCurrentVersions(t *testing.T) {
 			{"gt is exclusive", "7", "/?_lastUpdated=gt2024-05-01T11:40:00.000Z", []string{"Observation/o2/1"}},
 			{"ge and lt tile", "7", "/?_lastUpdated=ge2024-05-01T11:15:00.000Z&_lastUpdated=lt2024-05-01T11:40:00.000Z", []string{"Patient/a/2", "Observation/o1/1"}},
 			{"le with a minute reaches to its end", "7", "/?_lastUpdated=le2024-05-01T11:15", []string{"Observation/o1/1"}},
+			{"le is inclusive", "7", "/?_lastUpdated=le2024-05-01T11:15:00.000Z", []string{"Observation/o1/1"}},
 			{"le with a fraction is an instant", "7", "/?_lastUpdated=le2024-05-01T11:14:59.999Z", nil},
 			{"eq of a day", "7", "/Patient?_lastUpdated=2024-05-01", []string{"Patient/a/2", "Patient/c/1"}},
 			{"either of two times", "7", "/?_lastUpdated=eq2024-05-01T11:30,eq2024-05-01T11:50", []string{"Patient/a/2", "Observation/o2/1"}},
