@@ -20,16 +20,26 @@ func (m *Migration) ExportStep(ctx context.Context) (Summary, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.Settings.StepBudget())
 	defer cancel()
 	t, err := m.begin(ctx, "export")
-	if t.chunk.JobID == 0 && errors.Is(err, ledger.ErrNotFound) || t.chunk.JobID > 0 && t.chunk.PlannedTill.IsZero() {
-		if err := t.startMigration(ctx); err != nil && !passing(err) {
-			return t.summary(), err
+	if err != nil && t.chunk.JobID == 0 && !errors.Is(err, ledger.ErrNotFound) {
+		return t.summary(), err // the chunk row could not be read
+	}
+	if t.chunk.JobID == 0 {
+		err = nil // there is none yet
+	}
+	err = errors.Join(err, t.watched(ctx, sourceSide, t.exportParts), t.closeDone(ctx))
+	return t.summary(), err
+}
+
+// exportParts are the parts of the step that ask the source.
+func (t *tick) exportParts(ctx context.Context) error {
+	if t.chunk.PlannedTill.IsZero() {
+		if err := t.startMigration(ctx); passing(err) {
+			return nil
+		} else if err != nil || t.chunk.PlannedTill.IsZero() {
+			return err // or there is nothing to migrate yet
 		}
-		err = nil
 	}
-	if t.chunk.PlannedTill.IsZero() { // nothing could be read, or there is nothing to migrate yet
-		return t.summary(), err
-	}
-	errs := []error{err}
+	var errs []error
 	for _, part := range []func(context.Context) error{t.pollExports, t.closeDone, t.completeSplits, t.plan, t.startExports} {
 		err := part(ctx)
 		errs = append(errs, err)
@@ -37,7 +47,7 @@ func (m *Migration) ExportStep(ctx context.Context) (Summary, error) {
 			break
 		}
 	}
-	return t.summary(), errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // pollExports asks, side by side, for every export that is due.

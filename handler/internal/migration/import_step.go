@@ -22,15 +22,17 @@ func (m *Migration) ImportStep(ctx context.Context) (Summary, error) {
 		t.sum.Waiting = "nothing is exported yet"
 		return t.summary(), nil
 	}
-	errs := []error{err}
-	for _, part := range []func(context.Context) error{t.pollImports, t.postImports, t.closeDone} {
-		err := part(ctx)
-		errs = append(errs, err)
-		if halting(err) || ctx.Err() != nil {
-			break
-		}
+	err = errors.Join(err, t.watched(ctx, destinationSide, t.importParts), t.closeDone(ctx))
+	return t.summary(), err
+}
+
+// importParts are the parts of the step that ask the destination.
+func (t *tick) importParts(ctx context.Context) error {
+	err := t.pollImports(ctx)
+	if halting(err) || ctx.Err() != nil {
+		return err
 	}
-	return t.summary(), errors.Join(errs...)
+	return errors.Join(err, t.postImports(ctx))
 }
 
 // pollImports asks, side by side, for every import job that is due, and finishes windows of which all have ended.

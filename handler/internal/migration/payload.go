@@ -20,8 +20,10 @@ func (t *tick) postImports(ctx context.Context) error {
 	for i := range t.windows {
 		n, err := t.postWindow(ctx, i, t.Settings.PayloadCount-running)
 		running += n
-		errs = append(errs, err)
-		if halting(err) {
+		if passing(err) { // the others would not be taken either
+			break
+		}
+		if errs = append(errs, err); halting(err) {
 			break
 		}
 	}
@@ -49,7 +51,7 @@ func (t *tick) postWindow(ctx context.Context, i, room int) (count int, _ error)
 			return count, fmt.Errorf("%s: post payload %d: %w", w.Name(), n+1, err)
 		}
 		if countPosted(next) == countPosted(w) {
-			break // postponed, or another tick has the row
+			break // another tick has the row
 		}
 		count++
 	}
@@ -99,9 +101,6 @@ func (t *tick) postImport(ctx context.Context, w ledger.Window, i int, files []s
 		t.Log.Info("the destination did not take the import now", "window", w.Number, "payload", i+1, "error", err.Error())
 		next, moveErr := w.ImportPostponed(i, err.Error(), t.nextPoll(err))
 		next, _, saveErr := t.save(ctx, w, next, moveErr)
-		if passing(err) {
-			err = nil
-		}
 		return next, errors.Join(err, saveErr)
 	}
 	t.sum.Posted++

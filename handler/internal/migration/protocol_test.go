@@ -287,8 +287,8 @@ func (r *rig) startExport(since, till time.Time) string {
 	return url
 }
 
-// Two handlers tick at the same time against the same tables: one wins each save, the other leaves, nothing breaks.
-func TestTwoHandlersAtOnce(t *testing.T) {
+// T14: two handlers tick at the same time against the same tables: one wins each save, the other leaves, nothing breaks.
+func TestT14TwoHandlersAtOnce(t *testing.T) {
 	t.Parallel()
 	r := begun(t, rigOptions{settings: []string{"ExportChunkTime=5", "MaxParallelExports=4"}, source: fhirservice.Options{LinesPerFile: 2, Workers: 8}})
 	other := r.handler()

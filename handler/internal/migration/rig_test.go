@@ -68,6 +68,7 @@ var rigs atomic.Int32
 type rig struct {
 	*Migration
 	t                   *testing.T
+	log                 *testLog
 	clock               *handClock
 	source, destination *fhirservice.Service
 	tables              string // suffix of the tables' names
@@ -81,7 +82,7 @@ type rigOptions struct {
 
 func newRig(t *testing.T, o rigOptions) *rig {
 	t.Helper()
-	r := &rig{t: t, clock: &handClock{at: start}, tables: fmt.Sprint(rigs.Add(1))}
+	r := &rig{t: t, log: &testLog{t: t}, clock: &handClock{at: start}, tables: fmt.Sprint(rigs.Add(1))}
 	serve := func(o fhirservice.Options) *fhirservice.Service {
 		o.Clock, o.StorageConnectionString = r.clock.now, emulator.ConnectionString()
 		s, err := fhirservice.Start(t.Context(), o)
@@ -127,7 +128,7 @@ func (r *rig) handler(changed ...string) *Migration {
 		r.t.Fatal(err)
 	}
 	return New(Options{Settings: set, Source: service(set.SourceUri), Destination: service(set.DestinationUri), Ledger: tables, Staging: blobs,
-		Clock: r.clock.now, Random: rand.Reader, Log: slog.New(slog.NewTextHandler(testLog{r.t}, nil))})
+		Clock: r.clock.now, Random: rand.Reader, Log: slog.New(slog.NewTextHandler(r.log, nil))})
 }
 
 // with returns environ with settings, named without the prefix, in the place of what it says of them.
@@ -140,12 +141,31 @@ func with(environ []string, settings ...string) []string {
 	return environ
 }
 
-// testLog shows the handler's log lines when the test fails.
-type testLog struct{ t *testing.T }
+// testLog keeps the handler's log lines, and shows them when the test fails.
+type testLog struct {
+	t     *testing.T
+	mu    sync.Mutex
+	lines []string
+}
 
-func (l testLog) Write(p []byte) (int, error) {
+func (l *testLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.t.Log(strings.TrimRight(string(p), "\n"))
+	l.lines = append(l.lines, string(p))
 	return len(p), nil
+}
+
+// with counts the lines that hold every one of parts.
+func (l *testLog) with(parts ...string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
+			n++
+		}
+	}
+	return n
 }
 
 // tick runs both timers once, and lets two minutes and a second pass, so that the next tick may poll.

@@ -1,0 +1,120 @@
+package migration
+
+import (
+	"testing"
+	"time"
+
+	"fhirmigration/sandbox/fhirservice"
+)
+
+// T18: the source is out for two hours. It is asked less and less, the migration goes on by itself, and there is one warning at the
+// start and one line at the end.
+func TestT18OutageOfTwoHours(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]side{"source": sourceSide, "destination": destinationSide} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{settings: append([]string{"ExportChunkTime=5"}, rangeRun[:3]...)})
+			r.load(60, day(1), 24*time.Hour)
+			out := r.source
+			if s.name == "destination" {
+				out = r.destination
+			}
+			r.tick()
+			r.tick()
+			out.Inject(fhirservice.Fault{Status: 503})
+			before, began := len(out.Calls()), r.clock.now()
+			for r.clock.now().Sub(began) < 2*time.Hour {
+				r.tick()
+			}
+			ticks := int(2 * time.Hour / (2*time.Minute + time.Second))
+			if n := len(out.Calls()) - before; n > 3*ticks {
+				t.Errorf("%d calls in %d ticks of an outage", n, ticks)
+			}
+			control, err := r.Ledger.Control(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o := s.outage(&control); o.Tries < 10 || o.Tries > ticks/2 || o.Reason == "" || o.NotBefore.Sub(r.clock.now()) > longestOutagePause {
+				t.Errorf("control row: %+v", control)
+			}
+			out.ClearFaults()
+			r.run(rangeEnd)
+			r.wantEqual()
+			if warnings, ends := r.log.with("level=WARN"), r.log.with("answers again"); warnings != 1 || ends != 1 {
+				t.Errorf("%d warnings, %d lines at the end", warnings, ends)
+			}
+			for _, w := range r.allWindows() {
+				if w.Attempts > 0 {
+					t.Errorf("%s: %d attempts were spent", w.Name(), w.Attempts)
+				}
+			}
+		})
+	}
+}
+
+// T6: a write stamped a second ago becomes visible five seconds later, and the host's clock is 30 s fast. It is migrated, and no
+// window ends after the source's now less the lag.
+func TestT06LateWrites(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: []string{"TailIntervalMinutes=1"}})
+	fast := func() time.Time { return r.clock.now().Add(30 * time.Second) }
+	r.Migration.Clock = fast
+	r.load(3, start.Add(-3*time.Hour), time.Minute)
+	for n := range 30 {
+		stamped := r.clock.now().Add(-time.Second)
+		r.clock.advance(5 * time.Second)
+		r.seed(version("late", n+1, stamped, false))
+		now := r.clock.now()
+		r.tick()
+		for _, w := range r.allWindows() {
+			if w.Till.After(now.Add(-5 * time.Minute)) {
+				t.Fatalf("at %s, %s ends less than five minutes before", now, w.Name())
+			}
+		}
+	}
+	last := r.clock.now()
+	for !r.chunk().Watermark.After(last) {
+		r.tick()
+	}
+	report := r.missingVersions()
+	if len(report) > 0 {
+		t.Errorf("not migrated: %v", report)
+	}
+}
+
+// missingVersions are the current resources of the source that the destination does not have.
+func (r *rig) missingVersions() (missing []string) {
+	have := map[string]string{}
+	for _, v := range r.destination.Versions() {
+		have[v.ID] = v.VersionID
+	}
+	for _, v := range r.source.Versions() {
+		if have[v.ID] == "" {
+			missing = append(missing, v.ID)
+		}
+	}
+	return missing
+}
+
+// T14: a timer fires while an export of three hours runs, again and again: nothing is started twice, and each tick leaves at once.
+func TestT14TimerDuringALongExport(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{source: fhirservice.Options{ExportTime: func(int) time.Duration { return 3 * time.Hour }}, settings: rangeRun})
+	r.load(10, day(1), time.Hour)
+	r.run(rangeEnd)
+	r.wantEqual()
+	if n := r.calls(r.source, fhirservice.Export); n != 1 {
+		t.Errorf("%d exports were started", n)
+	}
+}
+
+// A claim holds longer than any tick can live, and steps end before the host would kill them.
+func TestBudgets(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	s := r.Settings
+	if s.StepBudget() != 4*time.Minute || s.ClaimTime() <= 10*time.Minute || CallTime(s) != 100*time.Second {
+		t.Errorf("budget %s, claim %s, call %s", s.StepBudget(), s.ClaimTime(), CallTime(s))
+	}
+}
