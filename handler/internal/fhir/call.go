@@ -50,7 +50,8 @@ const (
 )
 
 // do makes a call and returns its answer, to be closed, or the caller's context error, or an *Error.
-func (s *Service) do(ctx context.Context, c call) (*answer, error) {
+func (s *Service) do(ctx context.Context, c call) (_ *answer, err error) {
+	defer func() { observe(ctx, err) }()
 	if s.tokens == nil {
 		return s.send(ctx, c, "")
 	}

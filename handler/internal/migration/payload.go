@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func (t *tick) postImport(ctx context.Context, w ledger.Window, i int, files []s
 		t.Log.Info("the destination did not take the import now", "window", w.Number, "payload", i+1, "error", err.Error())
 		next, moveErr := w.ImportPostponed(i, err.Error(), t.nextPoll(err))
 		next, _, saveErr := t.save(ctx, w, next, moveErr)
-		return next, errors.Join(err, saveErr)
+		return next, cmp.Or(saveErr, err)
 	}
 	t.sum.Posted++
 	next, moveErr := w.ImportStarted(i, statusURL, fhir.JobID(statusURL), t.Clock(), t.nextPoll(nil))
