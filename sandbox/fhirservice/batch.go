@@ -31,6 +31,9 @@ func (s *Service) batch(ctx context.Context, q *request) (*reply, error) {
 	}
 	replies := make([]*reply, len(entries))
 	parallel := strings.EqualFold(q.header.Get("X-Bundle-Processing-Logic"), "parallel")
+	if err := checkBundle(entries); parallel && err != nil {
+		return nil, err
+	}
 	var throttled *reply // in a sequential batch, the 429 that every later entry gets, too
 	for _, verb := range append([]string{""}, verbOrder...) {
 		for i, e := range entries {

@@ -32,7 +32,7 @@ type Fault struct {
 	Gone        bool          `json:"gone,omitempty"`        // the deprecated state: 410 for everything but the calls that belong to exports
 	NotFHIR     string        `json:"notFHIR,omitempty"`     // this body with status 200 instead of the operation
 
-	// Effects on a job; Kind is Export or Import.
+	// Effects on a job; Kind is Export, Import or, for the first two, Reindex.
 
 	StuckJob      bool     `json:"stuckJob,omitempty"`      // the job never ends
 	FailJob       *Failure `json:"failJob,omitempty"`       // the job ends as failed; of an import, all units but the last are committed before
@@ -146,8 +146,8 @@ func (f *Fault) completeKind() error {
 	case f.RefuseLines > 0 || f.ShortImport > 0 || f.LoseLines > 0 || f.FlipByte:
 		only = Import
 	case f.StuckJob || f.FailJob != nil:
-		if f.Kind != Export && f.Kind != Import {
-			return errors.New("a job that is stuck or fails needs the kind export or import")
+		if f.Kind != Export && f.Kind != Import && f.Kind != Reindex {
+			return errors.New("a job that is stuck or fails needs the kind export, import or reindex")
 		}
 	}
 	if only != "" && f.Kind == "" {

@@ -74,12 +74,13 @@ type operationOutcome struct {
 	Issue        []issue           `json:"issue"`
 }
 
-// refusal is an error that becomes an answer: a status and an OperationOutcome with one issue.
+// refusal is an error that becomes an answer: a status and an OperationOutcome.
 type refusal struct {
 	status  int
 	code    string
 	text    string
 	details *codeConcept
+	further []issue // behind the one that the other fields make
 	header  http.Header
 }
 
@@ -97,7 +98,7 @@ func badRequest(format string, args ...any) *refusal {
 func (r *refusal) reply(requestID, lastUpdated string) *reply {
 	outcome := operationOutcome{
 		ResourceType: "OperationOutcome", ID: requestID, Meta: map[string]string{"lastUpdated": lastUpdated},
-		Issue: []issue{{Severity: "error", Code: r.code, Details: r.details, Diagnostics: r.text}},
+		Issue: append([]issue{{Severity: "error", Code: r.code, Details: r.details, Diagnostics: r.text}}, r.further...),
 	}
 	out := newReply(r.status, fhirJSON, encode(outcome))
 	for k, v := range r.header {

@@ -33,6 +33,7 @@ type query struct {
 	cursor    *cursor
 	issues    []issue
 	onlyIDs   bool // nothing but _id narrows the search
+	custom    []parameterTest
 }
 
 // timeTest is one _lastUpdated parameter: any of its comma-separated values may hold.
@@ -95,7 +96,7 @@ func parseTimeTest(value string) (timeTest, error) {
 	return test, nil
 }
 
-// holds says whether a row meets the filters on time and id; types are looked after by who walks the timelines.
+// holds says whether a row meets the filters on time, id and content; types are looked after by who walks the timelines.
 func (q *query) holds(r *row) bool {
 	if q.ids != nil && !q.ids[r.ID] {
 		return false
@@ -105,7 +106,7 @@ func (q *query) holds(r *row) bool {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(q.custom, func(test parameterTest) bool { return !test.holds(r) })
 }
 
 // span is the stretch of milliseconds [from, to) in which rows can be; an unbounded side is at the end of int64.
@@ -172,6 +173,12 @@ func (s *Service) parseParameter(q *query, name, value string, strict bool) erro
 		return err
 	case "_format", "_pretty":
 		return nil
+	}
+	if len(q.types) == 1 {
+		if p := s.parameters.find(s.now(), q.types[0], name); p != nil {
+			q.custom, q.onlyIDs = append(q.custom, parameterTest{p, strings.Split(value, ",")}), false
+			return nil
+		}
 	}
 	if strict {
 		return badRequest("The search parameter '%s' is not supported.", name)

@@ -77,9 +77,17 @@ func (s *Service) write(_ context.Context, q *request) (*reply, error) {
 	if err := s.matchLocked(q, key{typ, id}); err != nil {
 		return nil, err
 	}
+	if typ == "SearchParameter" {
+		if err := s.parameters.check(q.now, q.method, readParameter(id, q.body)); err != nil {
+			return nil, err
+		}
+	}
 	r, err := s.appendLocked(q, Version{Type: typ, ID: id, Raw: q.body})
 	if err != nil {
 		return nil, badRequest("The body cannot be stored: %v", err)
+	}
+	if typ == "SearchParameter" {
+		s.parameters.put(readParameter(id, r.Raw))
 	}
 	status := http.StatusOK
 	if r.number == 1 {
@@ -167,6 +175,9 @@ func (s *Service) remove(q *request, k key) (*reply, error) {
 			return nil, err
 		}
 		out.header.Set("ETag", weakETag(r))
+	}
+	if k.typ == "SearchParameter" {
+		s.parameters.remove(k.id)
 	}
 	return out, nil
 }

@@ -14,25 +14,28 @@ type Operation string
 
 // The operations, a closed set: every call is one of them.
 const (
-	Metadata     Operation = "metadata"
-	Search       Operation = "search"
-	Count        Operation = "count" // a search with _summary=count or _count=0
-	History      Operation = "history"
-	HistoryCount Operation = "historycount"
-	Read         Operation = "read" // of a resource or of one version
-	Write        Operation = "write"
-	Batch        Operation = "batch"
-	Export       Operation = "export"
-	ExportStatus Operation = "exportstatus"
-	ExportCancel Operation = "exportcancel"
-	Import       Operation = "import"
-	ImportStatus Operation = "importstatus"
-	ImportCancel Operation = "importcancel"
-	Other        Operation = "other" // nothing that the service knows
+	Metadata      Operation = "metadata"
+	Search        Operation = "search"
+	Count         Operation = "count" // a search with _summary=count or _count=0
+	History       Operation = "history"
+	HistoryCount  Operation = "historycount"
+	Read          Operation = "read" // of a resource or of one version
+	Write         Operation = "write"
+	Batch         Operation = "batch"
+	Export        Operation = "export"
+	ExportStatus  Operation = "exportstatus"
+	ExportCancel  Operation = "exportcancel"
+	Import        Operation = "import"
+	ImportStatus  Operation = "importstatus"
+	ImportCancel  Operation = "importcancel"
+	Reindex       Operation = "reindex" // the start of one
+	ReindexStatus Operation = "reindexstatus"
+	ReindexCancel Operation = "reindexcancel"
+	Other         Operation = "other" // nothing that the service knows
 )
 
 var operations = []Operation{Metadata, Search, Count, History, HistoryCount, Read, Write, Batch, Export, ExportStatus, ExportCancel,
-	Import, ImportStatus, ImportCancel, Other}
+	Import, ImportStatus, ImportCancel, Reindex, ReindexStatus, ReindexCancel, Other}
 
 // request is a call, or an entry of a batch, with its body read.
 type request struct {
@@ -89,6 +92,12 @@ func (s *Service) route(q *request) (Operation, handler) {
 		return Export, s.export
 	case last == "$import" && n == 1 && post:
 		return Import, s.importData
+	case last == "$reindex" && n == 1 && post:
+		return Reindex, s.reindex
+	case last == "$reindex" && n == 1 && get:
+		return ReindexStatus, s.reindexActive
+	case n == 2 && first == "SearchParameter" && last == "$status" && get:
+		return Read, s.parameterStatus
 	case last == "_search" && post && (n == 1 || n == 2):
 		return countOr(q, Count, Search), s.search
 	case last == "_history" && get && n <= 3:
@@ -105,7 +114,7 @@ func (s *Service) route(q *request) (Operation, handler) {
 	return Other, unknownRoute
 }
 
-// routeJob routes the paths of running jobs, _operations/export/{id} and _operations/import/{id}.
+// routeJob routes the paths of running jobs, _operations/{export|import|reindex}/{id}.
 func (s *Service) routeJob(q *request) (Operation, handler) {
 	switch q.method + " " + q.segment(1) {
 	case "GET export":
@@ -116,6 +125,10 @@ func (s *Service) routeJob(q *request) (Operation, handler) {
 		return ImportStatus, s.importStatus
 	case "DELETE import":
 		return ImportCancel, s.importCancel
+	case "GET reindex":
+		return ReindexStatus, s.reindexStatus
+	case "DELETE reindex":
+		return ReindexCancel, s.reindexCancel
 	}
 	return Other, unknownRoute
 }

@@ -73,7 +73,8 @@ func TestOperationKinds(t *testing.T) {
 		{"GET", "/Patient/p", "", Read}, {"PUT", "/Patient/p", "", Write}, {"DELETE", "/Patient/p", "", Write}, {"POST", "/Patient", "", Write}, {"POST", "/", "", Batch},
 		{"GET", "/$export", "", Export}, {"GET", "/Patient/$export", "", Export}, {"GET", "/Group/g/$export", "", Export}, {"GET", "/_operations/export/1", "", ExportStatus},
 		{"DELETE", "/_operations/export/1", "", ExportCancel}, {"POST", "/$import", "", Import}, {"GET", "/_operations/import/1", "", ImportStatus},
-		{"DELETE", "/_operations/import/1", "", ImportCancel}, {"POST", "/$export", "", Other}, {"GET", "/_operations/reindex/1", "", Other}, {"POST", "/$reindex", "", Other},
+		{"DELETE", "/_operations/import/1", "", ImportCancel}, {"POST", "/$export", "", Other}, {"GET", "/_operations/reindex/1", "", ReindexStatus}, {"POST", "/$reindex", "", Reindex},
+		{"DELETE", "/_operations/reindex/1", "", ReindexCancel}, {"GET", "/SearchParameter/$status", "", Read},
 	}
 	for i, c := range calls {
 		b.call(c.method, c.path, c.body, form)

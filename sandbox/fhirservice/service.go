@@ -38,6 +38,9 @@ type Options struct {
 	// ExportTime and ImportTime say how long a job with so many lines is at work, from the moment a worker is free. nil: at once.
 	ExportTime, ImportTime func(lines int) time.Duration
 
+	// ReindexTime says how long a $reindex of so many resources runs. nil: it ends at once.
+	ReindexTime func(resources int) time.Duration
+
 	// Heartbeat is after how long a cancelled job notices and gives its worker back, unless it ends earlier; default 30 s.
 	Heartbeat time.Duration
 
@@ -94,6 +97,8 @@ type Service struct {
 	schedule *schedule
 	faults   *faults
 	calls    *callLog
+
+	parameters *searchParameters
 }
 
 // Start listens on Options.Addr and serves until Close. The context bounds nothing but the start itself.
@@ -101,7 +106,8 @@ func Start(ctx context.Context, o Options) (*Service, error) {
 	if err := o.complete(); err != nil {
 		return nil, fmt.Errorf("start FHIR service: %w", err)
 	}
-	s := &Service{o: o, served: make(chan struct{}), store: newStore(), faults: &faults{}, calls: &callLog{}}
+	s := &Service{o: o, served: make(chan struct{}), store: newStore(), faults: &faults{}, calls: &callLog{},
+		parameters: &searchParameters{byURL: map[string]*parameter{}}}
 	if o.StorageConnectionString != "" {
 		var err error
 		if s.blobs, err = openBlobs(o.StorageConnectionString); err != nil {
@@ -161,6 +167,7 @@ func (s *Service) Load(versions ...Version) error {
 	if err := s.store.insert(rows); err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
+	s.parameters.load(rows)
 	return nil
 }
 
