@@ -302,3 +302,23 @@ func TestExportCancel(t *testing.T) {
 	b.want(b.get(next), 404, codeNotFound)
 	b.want(b.call(http.MethodDelete, b.URL()+"/_operations/export/1", ""), 404, codeNotFound)
 }
+
+// A file is closed when it has reached 64 MB at the end of a page; the next of the same type is number 2.
+func TestExportRollsLargeFiles(t *testing.T) {
+	t.Parallel()
+	b := setupStorage(t, Options{})
+	content := `,"text":"` + strings.Repeat("x", 1<<20) + `"`
+	var seed []Version
+	for i := range 75 {
+		seed = append(seed, version("Basic", fmt.Sprint("b", i), 1, -5, content))
+	}
+	b.load(seed...)
+	at := b.want(b.get("/$export?_isParallel=false&_maxCount=10", kickOff...), 202, "").header.Get("Content-Location")
+	files := map[string]int{}
+	for _, f := range parse[manifest](b.want(b.get(at), 200, "")).Output {
+		files[f.URL[strings.LastIndexByte(f.URL, '-'):]] = f.Count
+	}
+	if diff := cmp.Diff(map[string]int{"-1.ndjson": 70, "-2.ndjson": 5}, files); diff != "" {
+		t.Errorf("section 2.4: -want +got:\n%s", diff)
+	}
+}

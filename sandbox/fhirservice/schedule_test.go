@@ -87,3 +87,18 @@ func TestConcurrentCallers(t *testing.T) {
 		t.Errorf("%d versions, want %d", got, callers*(rounds+1))
 	}
 }
+
+// A cancelled job gives its worker back at its heartbeat, or at its end when that comes first.
+func TestCancelledJobsStopAtTheirHeartbeatOrEnd(t *testing.T) {
+	t.Parallel()
+	for length, want := range map[time.Duration]time.Duration{10 * time.Second: 10 * time.Second, time.Hour: 31 * time.Second} {
+		b := setupStorage(t, Options{ExportTime: func(int) time.Duration { return length }})
+		at := b.get("/$export", kickOff...).header.Get("Content-Location")
+		b.clock.advance(time.Second)
+		b.want(b.call(http.MethodDelete, at, ""), 202, "")
+		b.clock.advance(2 * time.Hour)
+		if diff := cmp.Diff([]Interval{{noon, noon.Add(want)}}, b.Busy()); diff != "" {
+			t.Errorf("section 2.5: a job of %v, -want +got:\n%s", length, diff)
+		}
+	}
+}
