@@ -38,6 +38,8 @@ func runHandler(mode string) int {
 		return 200
 	case "identity":
 		return printTokens()
+	case "host":
+		return runHost()
 	case "deaf":
 		select {}
 	}
@@ -51,6 +53,17 @@ func runHandler(mode string) int {
 	}
 	fmt.Fprintln(os.Stderr, http.Serve(listener, http.HandlerFunc(handle)))
 	return 1
+}
+
+// runHost is what the test binary does as the handler "host": it hosts the app in the working directory, prints where its handler listens, and waits.
+func runHost() int {
+	h, err := Start(context.Background(), Options{Root: ".", Settings: map[string]string{modeVariable: "serve"}})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println(strings.TrimPrefix(h.worker.current.base, "http://"))
+	select {}
 }
 
 // step picks this start's step by counting starts in a file, a byte each.
@@ -162,7 +175,6 @@ func handleHTTP(w http.ResponseWriter, r *http.Request, answer func(int, string,
 	case "moved":
 		http.Redirect(w, r, "/elsewhere", http.StatusFound)
 	case "halved":
-		w.Header().Set("Content-Length", "100")
 		io.WriteString(w, "half")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)

@@ -42,6 +42,7 @@ type Host struct {
 	masterKey, functionKey string
 	url                    string
 	servers                []*http.Server
+	port                   io.Closer // keeps the handler's port over restarts
 
 	life     context.Context // ends when the host closes or gives up
 	end      context.CancelCauseFunc
@@ -110,10 +111,11 @@ func newHost(o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, reservation, err := reservePort()
 	if err != nil {
 		return nil, err
 	}
+	h.port = reservation
 	for _, f := range h.functions {
 		if f.Err == nil && f.Trigger == "timer" {
 			h.timers[f.Name] = newTimer(f, h.clock, func(ctx context.Context, cause string, status timerStatus) { h.runTimer(ctx, f, cause, status) })
@@ -206,6 +208,7 @@ func (h *Host) supervise() {
 	for _, s := range h.servers {
 		s.Close()
 	}
+	h.port.Close()
 	h.mu.Lock()
 	gaveUp := h.err != nil
 	h.mu.Unlock()

@@ -112,8 +112,9 @@ func (h *Host) attempt(ctx context.Context, f *function, id string, do work) ([]
 	select {
 	case <-done:
 	case <-grace.C:
-		h.console.hostf(errorLevel, "killing the handler, pid %d, because of a timeout", p.pid)
-		p.recycle()
+		if p.recycle() {
+			h.console.hostf(errorLevel, "killed the handler, pid %d, because of a timeout", p.pid)
+		}
 		<-p.exited
 		cancel() // an empty reply is still waited for
 		<-done

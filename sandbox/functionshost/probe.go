@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"syscall"
@@ -58,19 +57,4 @@ func (p *process) ask(ctx context.Context, client *http.Client) error {
 		return err
 	}
 	return response.Body.Close()
-}
-
-// freePort finds a port for the handler, which binds it itself a moment later, and again after each restart. It looks below the range from
-// which Linux takes ports for outgoing connections and for listeners that ask for any port, so that none of those can take it in between.
-func freePort() (int, error) {
-	var last error
-	for range 100 {
-		port := 10240 + rand.IntN(32768-10240)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return port, listener.Close()
-		}
-		last = err
-	}
-	return 0, fmt.Errorf("find a free port: %w", last)
 }

@@ -131,8 +131,9 @@ func (p *process) hasExited() bool {
 	}
 }
 
-// recycle kills the process without counting it as a crash.
-func (p *process) recycle() {
-	p.recycled.Store(true)
+// recycle kills the process without counting it as a crash. It is false when it was killed so before.
+func (p *process) recycle() bool {
+	first := !p.recycled.Swap(true)
 	p.kill()
+	return first
 }

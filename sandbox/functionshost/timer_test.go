@@ -173,6 +173,24 @@ func TestEnvelopeStatus(t *testing.T) {
 	}
 }
 
+// 2.2 and section 5: no status with useMonitor off, nor for a timer that fires more than once a minute.
+func TestUnmonitoredTimers(t *testing.T) {
+	t.Parallel()
+	for properties, want := range map[string]bool{
+		`"schedule":"0 0 0 1 1 *"`:                      true,
+		`"schedule":"0 0 0 1 1 *","useMonitor":true`:    true,
+		`"schedule":"0 0 0 1 1 *","useMonitor":false`:   false,
+		`"schedule":"*/30 * * * * *","useMonitor":true`: false,
+	} {
+		a := newApp(t, "serve")
+		a.timer(t, "Echo", properties)
+		body := echo(t, a.start(t)).Body
+		if got := !strings.Contains(body, `"ScheduleStatus":null`); got != want {
+			t.Errorf("%s: has a status: %v, want %v: %s", properties, got, want, body)
+		}
+	}
+}
+
 // Section 5: real firings through the host: at startup, by a schedule of a setting, not when disabled; failed ones too go on.
 func TestHostFiresTimers(t *testing.T) {
 	t.Parallel()
@@ -226,4 +244,29 @@ func TestHistoryIsBounded(t *testing.T) {
 	if len(got) != historyLimit || got[historyLimit-1].ID != "last" {
 		t.Errorf("history has %d invocations, the last is %s", len(got), got[len(got)-1].ID)
 	}
+}
+
+// A timer that wakes before its slot by the host's clock takes the slot all the same, and not twice.
+func TestTimerThatWakesEarly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		s, err := parseSchedule("0 * * * * *")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var slots []time.Duration
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		standing := func() time.Time { return begin }
+		newTimer(&function{schedule: s}, standing, func(_ context.Context, _ string, s timerStatus) {
+			slots = append(slots, s.next.Sub(begin))
+			if len(slots) == 3 {
+				cancel()
+			}
+		}).run(ctx)
+		if want := []time.Duration{time.Minute, 2 * time.Minute, 3 * time.Minute}; !slices.Equal(slots, want) {
+			t.Errorf("slots taken %v, want %v", slots, want)
+		}
+	})
 }
