@@ -81,7 +81,7 @@ func Start(ctx context.Context, o Options) (*Host, error) {
 	return h, nil
 }
 
-// newHost reads the app.
+// newHost reads the app and prepares all that open starts.
 func newHost(o Options) (*Host, error) {
 	root, err := filepath.Abs(o.Root)
 	if err != nil {
@@ -100,30 +100,35 @@ func newHost(o Options) (*Host, error) {
 	if h.functions, err = readFunctions(root, h.config, o.Settings, h.clock()); err != nil {
 		return nil, err
 	}
-	h.console = &console{clock: h.clock, out: o.Log, stderrIsError: h.config.description.stderrIsError}
-	if o.Log == nil {
-		h.console.out = io.Discard
-	}
-	if o.Environ == nil {
-		o.Environ = minimalEnvironment()
-	}
-	environ, err := hostEnvironment(root, o.Environ, o.Settings)
-	if err != nil {
-		return nil, err
-	}
-	port, reservation, err := reservePort()
-	if err != nil {
-		return nil, err
-	}
-	h.port = reservation
 	for _, f := range h.functions {
 		if f.Err == nil && f.Trigger == "timer" {
 			h.timers[f.Name] = newTimer(f, h.clock, func(ctx context.Context, cause string, status timerStatus) { h.runTimer(ctx, f, cause, status) })
 		}
 	}
-	h.worker = newWorker(command{root: root, description: h.config.description, port: port, environ: environ}, h.config, h.console)
+	h.console = &console{clock: h.clock, out: o.Log, stderrIsError: h.config.description.stderrIsError}
+	if o.Log == nil {
+		h.console.out = io.Discard
+	}
 	h.life, h.end = context.WithCancelCause(context.Background())
-	return h, nil
+	return h, h.prepareWorker(root, o)
+}
+
+// prepareWorker puts the handler's environment together and takes its port.
+func (h *Host) prepareWorker(root string, o Options) error {
+	base := o.Environ
+	if base == nil {
+		base = minimalEnvironment()
+	}
+	environ, err := hostEnvironment(root, base, o.Settings)
+	if err != nil {
+		return err
+	}
+	var port int
+	if port, h.port, err = reservePort(); err != nil {
+		return err
+	}
+	h.worker = newWorker(command{root: root, description: h.config.description, port: port, environ: environ}, h.config, h.console)
+	return nil
 }
 
 // open lets the callers in, and starts the handler and the timers.
