@@ -15,7 +15,7 @@ help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
 demo: build sandbox/node_modules ## migrate five years of data between two FHIR services on this machine (DATA= CHAOS=1 KEEP=1)
-	@go run ./sandbox
+	@CGO_ENABLED=0 go run -trimpath ./sandbox
 
 test: lint build sandbox/node_modules ## all tests; none is skipped
 	go test -count=1 ./...

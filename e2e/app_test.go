@@ -148,7 +148,7 @@ func startApp(t *testing.T, source, destination fhirservice.Options, settings ma
 	for name, value := range map[string]string{
 		"StorageConnectionString": emulator.ConnectionString(),
 		"SourceUri":               a.source.URL(), "DestinationUri": a.destination.URL(),
-		"ExportTableName": "export" + a.tables, "ChunkTableName": "chunk" + a.tables,
+		"ExportTableName": "export" + a.tables, "ChunkTableName": "chunk" + a.tables, "ExceptionTableName": "exceptions" + a.tables,
 		"ScheduleInterval": "0.001",
 	} {
 		values["AZURE_"+name] = value

@@ -15,7 +15,7 @@ import (
 // allowed.
 var mayImport = map[string][]string{
 	"handler":                    {"handler/internal/routes", "handler/internal/migration", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
-	"handler/internal/routes":    {"handler/internal/migration"},
+	"handler/internal/routes":    {"handler/internal/migration", "handler/internal/ledger"},
 	"handler/internal/migration": {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/fhir":      nil,
 	"handler/internal/ledger":    nil,

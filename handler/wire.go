@@ -34,13 +34,14 @@ func wire(set settings.Settings, clock func() time.Time, random io.Reader, log *
 	}
 	tables, err := ledger.Open(ledger.Options{
 		Endpoint: set.StagingStorageUri, Credential: credential.storage, ConnectionString: set.StorageConnectionString.Reveal(),
-		ExportTable: set.ExportTableName, ChunkTable: set.ChunkTableName, PartitionKey: set.PartitionKey, RowKey: set.RowKey,
+		ExportTable: set.ExportTableName, ChunkTable: set.ChunkTableName, ExceptionTable: set.ExceptionTableName, PartitionKey: set.PartitionKey, RowKey: set.RowKey,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("AZURE_StagingStorageUri: %w", err)
 	}
 	blobs, err := staging.Open(staging.Options{
 		Endpoint: set.BlobStorageUri, Credential: credential.storage, ConnectionString: set.StorageConnectionString.Reveal(),
+		ExportEndpoint: set.ExportStorageUri,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("AZURE_BlobStorageUri: %w", err)

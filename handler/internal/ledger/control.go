@@ -13,6 +13,7 @@ import (
 // window, so that it does not contend with planning and closing. A row that is not there yet reads as an empty one.
 type Control struct {
 	Source, Destination Outage
+	Retrying            []string // exceptions whose lines were posted again and have not ended
 
 	etag azcore.ETag
 	kept properties
@@ -42,6 +43,7 @@ func (c *Control) columns() []column {
 		timeColumn("sourceNotBefore", &c.Source.NotBefore), textColumn("sourceOutage", &c.Source.Reason),
 		timeColumn("destinationOutSince", &c.Destination.Since), int32Column("destinationTries", &c.Destination.Tries),
 		timeColumn("destinationNotBefore", &c.Destination.NotBefore), textColumn("destinationOutage", &c.Destination.Reason),
+		jsonColumn("retrying", &c.Retrying, func(ids []string) bool { return len(ids) == 0 }),
 	}
 }
 

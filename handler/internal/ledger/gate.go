@@ -8,13 +8,13 @@ import (
 
 // Call is one call to a table, as a Gate sees it.
 type Call struct {
-	Op    string // "create", "read", "insert" or "save"
+	Op    string // "create", "read", "list", "insert" or "save"
 	Table string
 	Row   string // its row key, "" for create
 }
 
 // Writes says whether the call changes something.
-func (c Call) Writes() bool { return c.Op != "read" }
+func (c Call) Writes() bool { return c.Op != "read" && c.Op != "list" }
 
 // A Gate stands before every call of a ledger. do makes the call; the Gate may leave it undone, and what the Gate returns is
 // what the caller gets: nil only when do was called and returned nil. So it can let a process die before or after a call and
@@ -24,7 +24,7 @@ type Gate func(ctx context.Context, c Call, do func() error) error
 // Gated returns a ledger on the same tables of which every call goes through gate.
 func (l *Ledger) Gated(gate Gate) *Ledger {
 	g := *l
-	g.export, g.chunk = gatedTable{l.export, gate}, gatedTable{l.chunk, gate}
+	g.export, g.chunk, g.exceptions = gatedTable{l.export, gate}, gatedTable{l.chunk, gate}, gatedTable{l.exceptions, gate}
 	return &g
 }
 
@@ -68,4 +68,15 @@ func (t gatedTable) replace(ctx context.Context, partition, row string, p proper
 		return "", err
 	}
 	return etag, nil
+}
+
+func (t gatedTable) list(ctx context.Context, partition, from, till string, limit int) (rows []listed, err error) {
+	err = t.gate(ctx, Call{Op: "list", Table: t.name(), Row: from}, func() (err error) {
+		rows, err = t.table.list(ctx, partition, from, till, limit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
 }

@@ -22,14 +22,14 @@ type Options struct {
 	Credential       azcore.TokenCredential
 	ConnectionString string
 
-	ExportTable, ChunkTable string
-	PartitionKey, RowKey    string
+	ExportTable, ChunkTable, ExceptionTable string
+	PartitionKey, RowKey                    string
 }
 
-// Ledger reads and saves the rows of both tables. It keeps nothing between calls and is safe for concurrent use.
+// Ledger reads and saves the rows of all tables. It keeps nothing between calls and is safe for concurrent use.
 type Ledger struct {
-	export, chunk     table
-	partition, rowKey string
+	export, chunk, exceptions table
+	partition, rowKey         string
 }
 
 // Open makes a ledger; it calls nothing.
@@ -51,16 +51,17 @@ func Open(o Options) (*Ledger, error) {
 		return nil, fmt.Errorf("open the table service: %w", err)
 	}
 	return &Ledger{
-		export:    storageTable{service.NewClient(o.ExportTable), o.ExportTable},
-		chunk:     storageTable{service.NewClient(o.ChunkTable), o.ChunkTable},
-		partition: o.PartitionKey,
-		rowKey:    o.RowKey,
+		export:     storageTable{service.NewClient(o.ExportTable), o.ExportTable},
+		chunk:      storageTable{service.NewClient(o.ChunkTable), o.ChunkTable},
+		exceptions: storageTable{service.NewClient(o.ExceptionTable), o.ExceptionTable},
+		partition:  o.PartitionKey,
+		rowKey:     o.RowKey,
 	}, nil
 }
 
-// CreateTables makes both tables where they are missing.
+// CreateTables makes the tables where they are missing.
 func (l *Ledger) CreateTables(ctx context.Context) error {
-	return errors.Join(l.export.create(ctx), l.chunk.create(ctx))
+	return errors.Join(l.export.create(ctx), l.chunk.create(ctx), l.exceptions.create(ctx))
 }
 
 func (l *Ledger) windowKey(number int) string { return l.rowKey + strconv.Itoa(number) }

@@ -43,7 +43,7 @@ func onEach(t *testing.T, test func(t *testing.T, l *Ledger)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := tables.Add(1)
-			l, err := open(Options{ConnectionString: emulator.ConnectionString(), ExportTable: fmt.Sprintf("export%d", n), ChunkTable: fmt.Sprintf("chunk%d", n),
+			l, err := open(Options{ConnectionString: emulator.ConnectionString(), ExportTable: fmt.Sprintf("export%d", n), ChunkTable: fmt.Sprintf("chunk%d", n), ExceptionTable: fmt.Sprintf("exceptions%d", n),
 				PartitionKey: "it's a key", RowKey: "row"})
 			if err != nil {
 				t.Fatal(err)

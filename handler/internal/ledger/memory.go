@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +34,7 @@ func NewMemory() *Memory { return &Memory{tables: map[string]map[rowKey]entity{}
 
 // OpenMemory makes a ledger whose tables are in m. Of the options, those that say how to reach a service do not matter.
 func OpenMemory(m *Memory, o Options) *Ledger {
-	return &Ledger{export: memoryTable{m, o.ExportTable}, chunk: memoryTable{m, o.ChunkTable}, partition: o.PartitionKey, rowKey: o.RowKey}
+	return &Ledger{export: memoryTable{m, o.ExportTable}, chunk: memoryTable{m, o.ChunkTable}, exceptions: memoryTable{m, o.ExceptionTable}, partition: o.PartitionKey, rowKey: o.RowKey}
 }
 
 // memoryTable is one table of a Memory.
@@ -130,4 +132,19 @@ func (t memoryTable) put(key rowKey, p properties) (azcore.ETag, error) {
 	etag := azcore.ETag(fmt.Sprintf(`W/"memory-%d"`, t.memory.saves))
 	t.memory.tables[t.table][key] = entity{kept, etag}
 	return etag, nil
+}
+
+func (t memoryTable) list(ctx context.Context, partition, from, till string, limit int) (rows []listed, _ error) {
+	done, err := t.lock(ctx)
+	if err != nil {
+		return nil, wrap(t, "list", from, err)
+	}
+	defer done()
+	for key, e := range t.memory.tables[t.table] {
+		if key.partition == partition && key.row >= from && key.row < till {
+			rows = append(rows, listed{key.row, maps.Clone(e.properties), e.etag})
+		}
+	}
+	slices.SortFunc(rows, func(a, b listed) int { return strings.Compare(a.key, b.key) })
+	return rows[:min(len(rows), limit)], nil
 }

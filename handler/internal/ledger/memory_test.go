@@ -143,7 +143,7 @@ func TestACallAfterTheEndOfItsContext(t *testing.T) {
 // Ledgers on one Memory are handlers on one storage account.
 func TestLedgersOnOneMemorySeeTheSameRows(t *testing.T) {
 	t.Parallel()
-	m, o, ctx := NewMemory(), Options{ExportTable: "export", ChunkTable: "chunk", PartitionKey: partition, RowKey: "row"}, t.Context()
+	m, o, ctx := NewMemory(), Options{ExportTable: "export", ChunkTable: "chunk", ExceptionTable: "exceptions", PartitionKey: partition, RowKey: "row"}, t.Context()
 	one, other := OpenMemory(m, o), OpenMemory(m, o)
 	if err := one.CreateTables(ctx); err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestLedgersOnOneMemorySeeTheSameRows(t *testing.T) {
 	if !errors.Is(err, ErrConflict) {
 		t.Errorf("both claims are saved: %v", err)
 	}
-	if got := slices.Sorted(maps.Keys(m.tables)); !slices.Equal(got, []string{"chunk", "export"}) {
+	if got := slices.Sorted(maps.Keys(m.tables)); !slices.Equal(got, []string{"chunk", "exceptions", "export"}) {
 		t.Errorf("tables %v", got)
 	}
 }
@@ -221,7 +221,7 @@ func TestGate(t *testing.T) {
 		if _, err := l.Window(ctx, 9); err != nil {
 			t.Errorf("the row whose insert was made: %v", err)
 		}
-		want := []string{"create ", "create ", "insert row7", "save row7", "insert row8", "insert row9", "insert row9", "read row8", "read row9"}
+		want := []string{"create ", "create ", "create ", "insert row7", "save row7", "insert row8", "insert row9", "insert row9", "read row8", "read row9"}
 		if diff := cmp.Diff(want, calls); diff != "" {
 			t.Errorf("calls (-want +got):\n%s", diff)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
@@ -35,6 +36,8 @@ type table interface {
 	insert(ctx context.Context, partition, row string, p properties) (azcore.ETag, error)
 	// replace saves a row whose ETag is still the one that was read. ErrConflict, ErrNotFound.
 	replace(ctx context.Context, partition, row string, p properties, read azcore.ETag) (azcore.ETag, error)
+	// list returns at most limit rows of a partition whose keys are at or after from and before till, in the order of keys.
+	list(ctx context.Context, partition, from, till string, limit int) ([]listed, error)
 }
 
 // storageTable is a table of the storage service, without the ways in which aztables overwrites silently.
@@ -117,6 +120,37 @@ func wrap(t table, op, row string, err error) error {
 		return fmt.Errorf("%s table %s: %w", op, t.name(), err)
 	}
 	return fmt.Errorf("%s row %s of table %s: %w", op, row, t.name(), err)
+}
+
+// listed is a row of a list.
+type listed struct {
+	key        string
+	properties properties
+	etag       azcore.ETag
+}
+
+func (t storageTable) list(ctx context.Context, partition, from, till string, limit int) (rows []listed, _ error) {
+	quote := func(key string) string { return "'" + strings.ReplaceAll(key, "'", "''") + "'" }
+	filter := "PartitionKey eq " + quote(partition) + " and RowKey ge " + quote(from) + " and RowKey lt " + quote(till)
+	top := int32(min(limit, 1000)) // the service's own bound
+	pages := t.client.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &filter, Top: &top})
+	for pages.More() && len(rows) < limit {
+		page, err := pages.NextPage(ctx)
+		if hasStatus(err, http.StatusNotFound) { // no table yet
+			return nil, nil
+		}
+		if err != nil {
+			return nil, wrap(t, "list", from, err)
+		}
+		for _, body := range page.Entities {
+			var e aztables.EDMEntity
+			if err := json.Unmarshal(body, &e); err != nil {
+				return nil, wrap(t, "list", from, err)
+			}
+			rows = append(rows, listed{e.RowKey, e.Properties, azcore.ETag(e.ETag)})
+		}
+	}
+	return rows[:min(len(rows), limit)], nil
 }
 
 // encodeEntity writes the keys itself: EDMEntity would double the quotes in them, which is right in a URL and wrong in a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,7 +33,7 @@ func (t *tick) importParts(ctx context.Context) error {
 	if halting(err) || ctx.Err() != nil {
 		return err
 	}
-	return errors.Join(err, t.postImports(ctx))
+	return errors.Join(err, t.postImports(ctx), t.followRetries(ctx))
 }
 
 // pollImports asks, side by side, for every import job that is due, and finishes windows of which all have ended.
@@ -148,18 +149,21 @@ func others(files []staging.File, p ledger.Payload) (rest []staging.File) {
 	return rest
 }
 
-// finishWindow ends a window of which every payload is complete. Refused lines are named on the row and in the log; their
-// texts are in the error logs, whose URLs are in the saved results.
+// finishWindow ends a window of which every payload is complete. Refused lines do not hold it: each is kept as an exception
+// first, and they are named on the row and in the log.
 func (t *tick) finishWindow(ctx context.Context, w ledger.Window, files []staging.File) (ledger.Window, error) {
 	refusedByType, note := "", ""
 	if w.RefusedCount > 0 {
-		counts, logs, err := t.refusals(ctx, w, files)
+		all, err := t.refusals(ctx, w, files)
+		if err == nil {
+			err = t.recordExceptions(ctx, w, all)
+		}
 		if err != nil {
 			return w, err
 		}
-		refusedByType = staging.CountsText(counts)
-		note = fmt.Sprintf("%d lines were refused; error logs: %v", w.RefusedCount, logs)
-		t.Log.Warn("lines were refused", "event", "Import", "window", w.Number, "refused", refusedByType, "errorLogs", logs)
+		refusedByType = staging.CountsText(all.byType)
+		note = fmt.Sprintf("%d lines were refused: see the table of exceptions; error logs: %s", w.RefusedCount, strings.Join(all.logs, " "))
+		t.Log.Warn("lines were refused", "event", "Import", "window", w.Number, "refused", refusedByType, "errorLogs", all.logs)
 	}
 	next, moveErr := w.ImportsDone(refusedByType, note, t.Clock())
 	next, saved, err := t.save(ctx, w, next, moveErr)
@@ -167,29 +171,4 @@ func (t *tick) finishWindow(ctx context.Context, w ledger.Window, files []stagin
 		t.sum.Imported++
 	}
 	return next, err
-}
-
-// refusals reads the saved results of w for which lines were refused.
-func (t *tick) refusals(ctx context.Context, w ledger.Window, files []staging.File) (byType map[string]int64, errorLogs []string, _ error) {
-	byType = map[string]int64{}
-	for i, p := range w.Payloads {
-		if p.Refused == 0 {
-			continue
-		}
-		for blob, of := range map[string][]staging.File{w.PayloadBlob(i): posted(files, p), p.Earlier: others(files, p)} {
-			if blob == "" {
-				continue
-			}
-			result, err := t.Staging.ImportResult(ctx, w.ExportID, blob)
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", w.Name(), err)
-			}
-			for typ, n := range result.RefusedByType(of) {
-				byType[typ] += n
-			}
-			errorLogs = append(errorLogs, result.ErrorLog...)
-		}
-	}
-	slices.Sort(errorLogs)
-	return byType, slices.Compact(errorLogs), nil
 }

@@ -83,6 +83,7 @@ type Summary struct {
 type tick struct {
 	*Migration
 	chunk   ledger.Chunk
+	control ledger.Control
 	windows []ledger.Window // open ones, by Since
 	sum     Summary
 }

@@ -59,6 +59,7 @@ func (t *tick) watched(ctx context.Context, s side, calls func(context.Context) 
 		return nil
 	}
 	a := &answers{}
+	t.control = control
 	err = calls(fhir.WithObserver(ctx, a.observe))
 	return errors.Join(err, t.noteOutage(ctx, s, control, a))
 }
@@ -80,17 +81,29 @@ func (t *tick) noteOutage(ctx context.Context, s side, control ledger.Control, a
 	default:
 		return nil
 	}
-	for range 5 {
-		*s.outage(&control) = out
-		_, err := t.Ledger.SaveControl(ctx, control)
+	return t.updateControl(ctx, control, func(c ledger.Control) (ledger.Control, bool) {
+		*s.outage(&c) = out
+		return c, true
+	})
+}
+
+// updateControl applies change to the control row and saves it; when the row was changed meanwhile it is read again. change
+// returns false where there is nothing (left) to do.
+func (m *Migration) updateControl(ctx context.Context, c ledger.Control, change func(ledger.Control) (ledger.Control, bool)) error {
+	for range 10 {
+		next, ok := change(c)
+		if !ok {
+			return nil
+		}
+		_, err := m.Ledger.SaveControl(ctx, next)
 		if !errors.Is(err, ledger.ErrConflict) && !errors.Is(err, ledger.ErrExists) {
 			return err
 		}
-		if control, err = t.Ledger.Control(ctx); err != nil { // the other timer has saved its side
+		if c, err = m.Ledger.Control(ctx); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("save the control row: %w five times in a row", ledger.ErrConflict)
+	return fmt.Errorf("save the control row: %w ten times in a row", ledger.ErrConflict)
 }
 
 // outagePause grows from the poll interval to ten minutes, less up to a quarter by chance, so that many migrations do not all come

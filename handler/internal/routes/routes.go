@@ -34,6 +34,7 @@ func New(o Options) http.Handler {
 	r.Get("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	r.Post("/ExportTimer", o.timer("ExportTimer", func(ctx context.Context) (migration.Summary, error) { return o.Migration.ExportStep(ctx) }))
 	r.Post("/ImportTimer", o.timer("ImportTimer", func(ctx context.Context) (migration.Summary, error) { return o.Migration.ImportStep(ctx) }))
+	o.exceptions(r)
 	return r
 }
 

@@ -42,6 +42,9 @@ func (c *checker) storage() {
 	}
 	c.store("StagingStorageUri", &s.StagingStorageUri, "table", "https://<account>.table.core.windows.net")
 	c.store("BlobStorageUri", &s.BlobStorageUri, "blob", "https://<account>.blob.core.windows.net")
+	if s.ExportStorageUri != "" {
+		c.store("ExportStorageUri", &s.ExportStorageUri, "blob", "https://<account>.blob.core.windows.net")
+	}
 	if name := s.StagingStorageAccountName; name != "" && s.StagingStorageUri != "" && !c.unsound("StagingStorageUri") {
 		if found := account(s.StagingStorageUri); !strings.EqualFold(found, name) {
 			c.wrong("StagingStorageAccountName", "is %q, but %sStagingStorageUri leads to the account %q: set both to the same account, or take the name away",

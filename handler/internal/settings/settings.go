@@ -49,6 +49,8 @@ type Settings struct {
 	StagingStorageUri string `section:"State and storage" unset:"required, but for an emulator"`
 	// The blob endpoint of the storage account, such as `https://<account>.blob.core.windows.net`.
 	BlobStorageUri string `unset:"required, but for an emulator"`
+	// The blob endpoint of the storage account that the FHIR services export to and import from, where it is another one: error logs and exported lines are read there.
+	ExportStorageUri string `unset:"BlobStorageUri"`
 	// The name of the storage account of StagingStorageUri. When it is set and another one than that, nothing starts.
 	StagingStorageAccountName string
 	// For a storage emulator: all its endpoints are on this machine. It goes before StagingStorageUri and BlobStorageUri.
@@ -57,6 +59,8 @@ type Settings struct {
 	ExportTableName string `default:"export"`
 	// The table of the one row that says how far the migration is.
 	ChunkTableName string `default:"chunk"`
+	// The table of refused lines.
+	ExceptionTableName string `default:"exceptions"`
 	// The partition of every row.
 	PartitionKey string `default:"mypartitionkey"`
 	// The key of the chunk row, and the prefix of the window rows.
@@ -124,6 +128,8 @@ type Settings struct {
 	MaxExportRetriesEnabled bool `default:"true"`
 	// The attempts of a window before it is held for an operator, and the ticks with a failure and no success before the migration halts.
 	MaxExportRetries int `default:"5" min:"1" max:"100"`
+	// How many of a window's refused lines get a row of their own; the others are counted in one more row, and stay in the error log.
+	MaxExceptionsPerWindow int `default:"1000" min:"1" max:"10000"`
 	// How long an export may run, in minutes. Then it is cancelled, and the window is tried again in two halves.
 	ExportDeadlineMinutes int `default:"1440" min:"1" max:"43200"`
 	// How long an import may run, in minutes. Then it is cancelled, and once it has ended its files are posted again in two halves.

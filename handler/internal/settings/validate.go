@@ -54,8 +54,12 @@ func (c *checker) keys() {
 	s := c.settings
 	c.table("ExportTableName", s.ExportTableName)
 	c.table("ChunkTableName", s.ChunkTableName)
+	c.table("ExceptionTableName", s.ExceptionTableName)
 	if strings.EqualFold(s.ExportTableName, s.ChunkTableName) {
 		c.wrong("ChunkTableName", "is the same as %sExportTableName: give the two tables different names", prefix)
+	}
+	if strings.EqualFold(s.ExceptionTableName, s.ExportTableName) || strings.EqualFold(s.ExceptionTableName, s.ChunkTableName) {
+		c.wrong("ExceptionTableName", "is the name of another table: give each its own")
 	}
 	c.key("PartitionKey", s.PartitionKey)
 	rows := []struct{ setting, key string }{{"RowKey", s.RowKey}, {"SurfaceRowKey", s.SurfaceRowKey}, {"DeepRowKey", s.DeepRowKey}}

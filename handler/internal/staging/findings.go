@@ -18,5 +18,5 @@ func (s *Store) PutFindings(ctx context.Context, name string, ndjson []byte) (wh
 
 // Findings hands the lines of what PutFindings saved under name to yield, until it wants no more.
 func (s *Store) Findings(ctx context.Context, name string, yield func(line string) (more bool, err error)) error {
-	return s.lines(ctx, checksContainer, name, 0, yield)
+	return lines(ctx, s.blobs, checksContainer, name, 0, yield)
 }

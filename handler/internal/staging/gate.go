@@ -20,8 +20,10 @@ func (c Call) Writes() bool { return c.Op != "read" }
 // lose a reply, or call do twice, as the SDK does when it misses a reply: the tests do.
 type Gate func(ctx context.Context, c Call, do func() error) error
 
-// Gated returns a store on the same account of which every call goes through gate.
-func (s *Store) Gated(gate Gate) *Store { return &Store{gatedBlobs{s.blobs, gate}} }
+// Gated returns a store on the same accounts of which every call goes through gate.
+func (s *Store) Gated(gate Gate) *Store {
+	return &Store{gatedBlobs{s.blobs, gate}, gatedBlobs{s.exported, gate}}
+}
 
 type gatedBlobs struct {
 	blobs

@@ -15,17 +15,18 @@ import (
 const maxLine = 256 << 20
 
 // Lines hands the lines of an exported file to yield, from line number skip (counted from 0) on, until it wants no more. Empty lines are no lines. The file is streamed; a line is
-// yield's to keep. An error of yield is returned as it is. The file must be in a container of this store's account. ErrNotFound.
+// yield's to keep. An error of yield is returned as it is. Whatever host the URL names, the file is looked for in
+// the account of the exported files. ErrNotFound.
 func (s *Store) Lines(ctx context.Context, fileURL string, skip int64, yield func(line string) (more bool, err error)) error {
 	container, name, err := blobOf(fileURL)
 	if err != nil {
 		return err
 	}
-	return s.lines(ctx, container, name, skip, yield)
+	return lines(ctx, s.exported, container, name, skip, yield)
 }
 
-func (s *Store) lines(ctx context.Context, container, name string, skip int64, yield func(line string) (more bool, err error)) error {
-	body, err := s.blobs.get(ctx, container, name)
+func lines(ctx context.Context, from blobs, container, name string, skip int64, yield func(line string) (more bool, err error)) error {
+	body, err := from.get(ctx, container, name)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 }
 
 // blobOf finds container and blob in the URL of an exported file: the last two parts of its path and beyond, since an emulator has the
-// account in front. The host is not looked at: whatever it says, only this store's account is asked.
+// account in front. The host is not looked at: whatever it says, only the store's own accounts are asked.
 func blobOf(fileURL string) (container, name string, err error) {
 	u, err := url.Parse(fileURL)
 	if err != nil || u.Host == "" {

@@ -19,7 +19,7 @@ type Memory struct {
 func NewMemory() *Memory { return &Memory{containers: map[string]map[string][]byte{}} }
 
 // OpenMemory makes a store whose blobs are in m.
-func OpenMemory(m *Memory) *Store { return &Store{memoryBlobs{m}} }
+func OpenMemory(m *Memory) *Store { return &Store{memoryBlobs{m}, memoryBlobs{m}} }
 
 type memoryBlobs struct{ memory *Memory }
 

@@ -15,6 +15,14 @@ type ImportResult struct {
 	Imported map[string]int64 // accepted lines by inputUrl, no-op repeats of identical versions included
 	Refused  map[string]int64 // refused lines by inputUrl
 	ErrorLog []string         // URLs of the error logs
+	Errors   []ImportError    // as the result lists them
+}
+
+// ImportError is what one processing unit of an import refused.
+type ImportError struct {
+	InputURL string
+	Count    int64 // lines; the log may hold more (written twice by a restarted worker) or, wrongly, less
+	LogURL   string
 }
 
 type importEntry struct {
@@ -36,6 +44,7 @@ func ReadImportResult(r io.Reader) (ImportResult, error) {
 		case "error": // one entry for each processing unit: the same file may come again
 			return readEntries(d, func(e importEntry) {
 				res.Refused[e.InputURL] += e.Count
+				res.Errors = append(res.Errors, ImportError{e.InputURL, e.Count, e.URL})
 				if e.URL != "" && !slices.Contains(res.ErrorLog, e.URL) {
 					res.ErrorLog = append(res.ErrorLog, e.URL)
 				}

@@ -26,18 +26,30 @@ type Options struct {
 	Endpoint         string
 	Credential       azcore.TokenCredential
 	ConnectionString string
+
+	// ExportEndpoint is the account that the FHIR services export to and import from, "" when it is the same one. Names of
+	// blobs come from outside, but no token ever goes to another account than these two.
+	ExportEndpoint string
 }
 
 // Store reads and writes the blobs of the migration. It is safe for concurrent use.
-type Store struct{ blobs blobs }
+type Store struct {
+	blobs    blobs // of the app's own account
+	exported blobs // of the account with the exported files and the error logs
+}
 
 // Open makes a store; it calls nothing.
 func Open(o Options) (*Store, error) {
-	b, err := openStorage(o)
+	own, err := openStorage(o)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{b}, nil
+	if o.ExportEndpoint == "" || o.ConnectionString != "" {
+		return &Store{own, own}, nil
+	}
+	o.Endpoint = o.ExportEndpoint
+	exported, err := openStorage(o)
+	return &Store{own, exported}, err
 }
 
 // exportIDs allows what both kinds of service give (numbers, formerly GUIDs) and what a container name can hold.

@@ -1,0 +1,166 @@
+package migration
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/handler/internal/staging"
+)
+
+// refused is what the saved results of a window say of the lines that were refused.
+type refused struct {
+	byType map[string]int64
+	logs   []string
+	errors []refusedFile
+}
+
+// refusedFile is what one processing unit of an import refused of one file.
+type refusedFile struct {
+	staging.ImportError
+	payload int
+	typ     string
+}
+
+// refusals reads the saved results of w.
+func (t *tick) refusals(ctx context.Context, w ledger.Window, files []staging.File) (refused, error) {
+	all := refused{byType: map[string]int64{}}
+	for i, p := range w.Payloads {
+		if p.Refused == 0 {
+			continue
+		}
+		if err := t.addRefusals(ctx, &all, w, i, w.PayloadBlob(i), posted(files, p)); err != nil {
+			return refused{}, err
+		}
+		if p.Earlier == "" {
+			continue
+		}
+		if err := t.addRefusals(ctx, &all, w, i, p.Earlier, others(files, p)); err != nil {
+			return refused{}, err
+		}
+	}
+	slices.Sort(all.logs)
+	all.logs = slices.Compact(all.logs)
+	return all, nil
+}
+
+// addRefusals adds what the result of one posted body says of files.
+func (t *tick) addRefusals(ctx context.Context, all *refused, w ledger.Window, payload int, blob string, files []staging.File) error {
+	result, err := t.Staging.ImportResult(ctx, w.ExportID, blob)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.Name(), err)
+	}
+	typeOf := map[string]string{}
+	for _, f := range files {
+		typeOf[f.URL] = f.Type
+	}
+	for _, e := range result.Errors {
+		typ, ours := typeOf[e.InputURL]
+		if !ours || e.Count == 0 {
+			continue
+		}
+		all.byType[typ] += e.Count
+		all.logs = append(all.logs, e.LogURL)
+		all.errors = append(all.errors, refusedFile{e, payload, typ})
+	}
+	return nil
+}
+
+// recordExceptions keeps each refused line of w as a row, up to a number a window; the others are counted in one more. Lines
+// are recognised by where they are, so recording them again changes nothing.
+func (t *tick) recordExceptions(ctx context.Context, w ledger.Window, all refused) error {
+	room := t.Settings.MaxExceptionsPerWindow
+	var rest int64
+	for _, e := range all.errors {
+		named, err := t.recordLog(ctx, w, e, room)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.Name(), err)
+		}
+		room -= int(named)
+		if room <= 0 {
+			rest += e.Count - named
+			continue
+		}
+		if named < e.Count { // the books say more than the log: unknown, and said so
+			lost := t.exception(w, e, "unnamed")
+			lost.Kind, lost.Lines = ledger.UnknownKind, e.Count-named
+			lost.Reason = fmt.Sprintf("%d lines of the file were refused that the error log does not name", lost.Lines)
+			if err := t.Ledger.AddException(ctx, lost); err != nil {
+				return err
+			}
+		}
+	}
+	if rest == 0 {
+		return nil
+	}
+	more := t.exception(w, refusedFile{}, "more")
+	more.Kind, more.Lines = ledger.UnknownKind, rest
+	more.Reason = fmt.Sprintf("%d lines more were refused: their reasons are in the error logs", rest)
+	more.ErrorLog = strings.Join(all.logs, " ")
+	return t.Ledger.AddException(ctx, more)
+}
+
+// recordLog keeps the entries of one error log, each line once: a worker that was restarted may have written them twice. A log
+// that is not there leaves its lines unnamed.
+func (t *tick) recordLog(ctx context.Context, w ledger.Window, e refusedFile, room int) (named int64, _ error) {
+	if e.LogURL == "" || room <= 0 {
+		return 0, nil
+	}
+	seen := map[[2]int64]bool{}
+	err := t.Staging.ErrorLog(ctx, e.LogURL, func(r staging.Refusal) (bool, error) {
+		at := [2]int64{r.Offset, r.Line}
+		if named >= e.Count || named >= int64(room) {
+			return false, nil
+		}
+		if r.Line >= 0 && seen[at] {
+			return true, nil
+		}
+		seen[at] = true
+		x := t.exception(w, e, fmt.Sprintf("%s %d %d %d", e.LogURL, r.Offset, r.Line, named))
+		x.Kind, x.Reason, x.ResourceID, x.Line, x.Offset, x.Lines = kindOfRefusal(r.Text), r.Text, r.ResourceID, r.Line, r.Offset, 1
+		named++
+		return true, t.Ledger.AddException(ctx, x)
+	})
+	if errors.Is(err, staging.ErrNotFound) {
+		t.Log.Warn("an error log is not there", "event", "Import", "window", w.Number, "errorLog", e.LogURL)
+		err = nil
+	}
+	return named, err
+}
+
+// exception is an open exception of w. unique tells it from the others of the window.
+func (t *tick) exception(w ledger.Window, e refusedFile, unique string) ledger.Exception {
+	hash := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", w.ExportID, e.InputURL, unique))
+	now := t.Clock()
+	return ledger.Exception{
+		ID:     ledger.ExceptionKey(w.Number, fmt.Sprintf("%d-%s", e.payload+1, hex.EncodeToString(hash[:6]))),
+		Window: w.Number, Export: w.ExportID, State: ledger.ExceptionOpen, ResourceType: e.typ, File: e.InputURL, ErrorLog: e.LogURL,
+		Line: ledger.Unknown, Offset: ledger.Unknown, Created: now, Changed: now,
+	}
+}
+
+// kindOfRefusal classifies the text of an error log's entry.
+func kindOfRefusal(text string) ledger.ExceptionKind {
+	lower := strings.ToLower(text)
+	for _, k := range []struct {
+		kind  ledger.ExceptionKind
+		words []string
+	}{
+		{ledger.AlreadyThere, []string{"duplicate"}},
+		{ledger.Conflict, []string{"conflict"}},
+		{ledger.TooLarge, []string{"too large", "exceeds"}},
+		{ledger.Invalid, []string{"parse", "invalid", "not valid", "resource type", "lastupdated", "searchparameter", "id is", "missing"}},
+	} {
+		for _, word := range k.words {
+			if strings.Contains(lower, word) {
+				return k.kind
+			}
+		}
+	}
+	return ledger.UnknownKind
+}
