@@ -36,23 +36,30 @@ func TestTooLargeIsSplit(t *testing.T) {
 // checkTiling: the windows, by Since, neither overlap nor leave out data.
 func (r *rig) checkTiling() {
 	r.t.Helper()
-	windows := r.allWindows()
+	for _, wrong := range tiling(r.allWindows(), r.source.Versions()) {
+		r.t.Error(wrong)
+	}
+}
+
+// tiling says which windows overlap, and which versions are in no window.
+func tiling(windows []ledger.Window, versions []fhirservice.Version) (wrong []string) {
 	for i, a := range windows {
 		for _, b := range windows[i+1:] {
 			if a.Since.Before(b.Till) && b.Since.Before(a.Till) {
-				r.t.Errorf("%s and %s overlap", a.Name(), b.Name())
+				wrong = append(wrong, fmt.Sprintf("%s and %s overlap", a.Name(), b.Name()))
 			}
 		}
 	}
-	for _, v := range r.source.Versions() {
+	for _, v := range versions {
 		covered := false
 		for _, w := range windows {
 			covered = covered || !v.LastUpdated.Before(w.Since) && v.LastUpdated.Before(w.Till)
 		}
 		if !covered {
-			r.t.Errorf("%s/%s of %s is in no window", v.Type, v.ID, v.LastUpdated)
+			wrong = append(wrong, fmt.Sprintf("%s/%s of %s is in no window", v.Type, v.ID, v.LastUpdated))
 		}
 	}
+	return wrong
 }
 
 // More payloads than a row has room for: the window is split before it is imported.

@@ -1,0 +1,166 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/sandbox/compare"
+)
+
+// order says which of the two timers fires first.
+type order bool
+
+const (
+	exportFirst order = false
+	importFirst order = true
+)
+
+// String names the order, for tests.
+func (o order) String() string {
+	if o == importFirst {
+		return "import step first"
+	}
+	return "export step first"
+}
+
+// step is one of the two steps of a handler.
+type step func(l *life) error
+
+func exportStep(l *life) error { _, err := l.ExportStep(l.ctx); return err }
+func importStep(l *life) error { _, err := l.ImportStep(l.ctx); return err }
+
+func (o order) steps() []step {
+	if o == importFirst {
+		return []step{importStep, exportStep}
+	}
+	return []step{exportStep, importStep}
+}
+
+// migrate ticks until everything is migrated, at most so many times. A handler that dies is replaced by one that has just
+// started. An error of a step is let pass only when it was dealt a blow, and not for a mere pause.
+func (w *world) migrate(ctx context.Context, o order, maxTicks int) (ticks int, err error) {
+	l, err := w.start(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { l.kill() }()
+	for n := 1; n <= maxTicks; n++ {
+		fmt.Fprintf(&w.log, "tick %d\n", n)
+		for _, run := range o.steps() {
+			hurt := w.plan.hurt
+			err := run(l)
+			if l.dead {
+				break
+			}
+			if err != nil && w.plan.hurt == hurt {
+				return n, fmt.Errorf("tick %d: %w", n, err)
+			}
+		}
+		if w.plan.err != nil {
+			return n, fmt.Errorf("tick %d of the other handler: %w", n, w.plan.err)
+		}
+		if l.dead {
+			if l, err = w.start(ctx); err != nil {
+				return n, err
+			}
+		}
+		c, err := w.witness.rows.Chunk(ctx)
+		if err == nil && c.Watermark.Equal(rangeEnd) && len(c.Open) == 0 {
+			return n, nil
+		}
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			return n, err
+		}
+		w.clock.advance(2*time.Minute + time.Second)
+	}
+	return maxTicks, errors.New("the migration stalls")
+}
+
+// otherTicks is what happens during a pause: another handler runs steps from beginning to end.
+func (w *world) otherTicks(ctx context.Context, steps ...step) func() error {
+	return func() error {
+		fmt.Fprintln(&w.log, "another handler ticks")
+		defer fmt.Fprintln(&w.log, "the other handler is done")
+		l, err := w.start(ctx)
+		if err != nil {
+			return err
+		}
+		defer l.kill()
+		for _, run := range steps {
+			if err := run(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// check says what is wrong with a world at the end: nil when all that the source holds is at the destination but for the line
+// that is refused, every number is right, and nothing happened on the way that may not.
+func (w *world) check(ctx context.Context) error {
+	wrong := slices.Clone(w.witness.wrong)
+	refused := crashConflict()
+	for _, f := range compare.Versions(w.source.Versions(), w.destination.Versions()).Findings {
+		if f.Outcome != compare.Different || f.Type != refused.Type || f.ID != refused.ID || f.VersionID != refused.VersionID {
+			wrong = append(wrong, f.String())
+		}
+	}
+	c, err := w.witness.rows.Chunk(ctx)
+	if err != nil {
+		return err
+	}
+	windows := make([]ledger.Window, 0, c.JobID)
+	for n := 1; n < c.JobID; n++ {
+		row, err := w.witness.rows.Window(ctx, n)
+		if err != nil {
+			return err
+		}
+		windows = append(windows, row)
+	}
+	if row, err := w.witness.rows.Window(ctx, c.JobID); !errors.Is(err, ledger.ErrNotFound) {
+		wrong = append(wrong, fmt.Sprintf("%s was never listed (%v)", row.Name(), err))
+	}
+	wrong = append(wrong, checkRows(c, windows)...)
+	wrong = append(wrong, tiling(windows, crashData())...)
+	recorded := recordedOrphans(windows)
+	if n := w.witness.orphans(); n > recorded || n > w.plan.dealt {
+		wrong = append(wrong, fmt.Sprintf("%d exports run that nobody knows of, %d are recorded, %d times something went wrong", n, recorded, w.plan.dealt))
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(wrong, "\n"))
+}
+
+func checkRows(c ledger.Chunk, windows []ledger.Window) (wrong []string) {
+	for _, row := range windows {
+		if row.Phase() != ledger.Done {
+			wrong = append(wrong, fmt.Sprintf("%s is %s at the end", row.Name(), row.Phase()))
+		}
+	}
+	lines := int64(len(crashData()))
+	want := ledger.Totals{Windows: int64(len(windows)), Exported: lines, Imported: lines - 1, Refused: 1}
+	if c.Totals != want {
+		wrong = append(wrong, fmt.Sprintf("the totals are %+v, want %+v", c.Totals, want))
+	}
+	if !c.PlannedTill.Equal(rangeEnd) || !c.Watermark.Equal(rangeEnd) || len(c.Open) > 0 {
+		wrong = append(wrong, fmt.Sprintf("the chunk row says: planned till %s, migrated till %s, open %v", c.PlannedTill, c.Watermark, c.Open))
+	}
+	return wrong
+}
+
+func recordedOrphans(windows []ledger.Window) (n int) {
+	for _, row := range windows {
+		for _, a := range row.AttemptLog {
+			if strings.Contains(a.What, "orphan export") {
+				n++
+			}
+		}
+	}
+	return n
+}

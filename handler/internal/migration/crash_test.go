@@ -1,0 +1,197 @@
+package migration
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// The crash suite: a migration is struck at every single effect that it has on the world (each write of a row or a blob, each
+// call to a FHIR service), in every way there is, and goes on from what is in storage. Whatever happened, it must end as the
+// one that was left in peace: every version at the destination but the one that is refused, exact totals, no window open,
+// one body for one attempt of an import, and no export running that nobody knows of.
+
+// maxCrashTicks bounds a run: an undisturbed one needs a quarter of it.
+const maxCrashTicks = 50
+
+// peace is a migration that nobody disturbs.
+type peace struct {
+	order            order
+	effects          []string // in their order
+	ticks            int
+	imports, exports int // jobs started
+}
+
+// inPeace runs a migration undisturbed. A look at what happens in it keeps the suite from showing nothing.
+func (ws *worlds) inPeace(t *testing.T, o order) peace {
+	t.Helper()
+	w, err := ws.inMemory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.end()
+	ticks, err := w.migrate(t.Context(), o, maxCrashTicks/2)
+	if err == nil {
+		err = w.check(t.Context())
+	}
+	if err != nil {
+		t.Fatalf("left in peace: %v\n%s", err, w.log.String())
+	}
+	p := peace{o, w.witness.effects, ticks, w.witness.imports(), len(w.witness.started)}
+	for what, happened := range map[string]bool{
+		"a split": slices.Contains(p.effects, "tables: insert window 4"),
+		"a failed export": slices.ContainsFunc(p.effects, func(e string) bool {
+			return strings.HasPrefix(e, "source: start export of [2024-08-18") && strings.HasSuffix(e, "#2")
+		}),
+		"a failed import":          slices.ContainsFunc(p.effects, func(e string) bool { return strings.Contains(e, "_post_") }),
+		"an import turned away":    slices.ContainsFunc(p.effects, func(e string) bool { return strings.Contains(e, "start import") && strings.HasSuffix(e, "#2") }),
+		"a window of two payloads": slices.ContainsFunc(p.effects, func(e string) bool { return strings.Contains(e, "import_payload_2.json") }),
+	} {
+		if !happened {
+			t.Errorf("%s is missing: the scenario is not what it was: %q", what, p.effects)
+		}
+	}
+	return p
+}
+
+// strike runs a migration with one blow at its n-th effect.
+func (ws *worlds) strike(t *testing.T, p peace, b blow, n int, meanwhile ...step) (ok bool) {
+	t.Helper()
+	w, err := ws.inMemory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.end()
+	w.plan.next = once(b, p.effects[n])
+	if len(meanwhile) > 0 {
+		w.plan.meanwhile = w.otherTicks(t.Context(), meanwhile...)
+	}
+	_, err = w.migrate(t.Context(), p.order, maxCrashTicks)
+	if err == nil {
+		err = w.check(t.Context())
+	}
+	imports, exports := w.witness.imports(), len(w.witness.started)
+	switch {
+	case err == nil && w.plan.dealt != 1:
+		err = errors.New("the effect did not happen: nothing was tested")
+	case err == nil && imports != p.imports:
+		err = fmt.Errorf("%d imports were started, %d when left in peace", imports, p.imports)
+	case err == nil && exports > p.exports+1:
+		err = fmt.Errorf("%d exports were started, %d when left in peace", exports, p.exports)
+	}
+	if err != nil {
+		t.Errorf("%s effect %d, %s: %v\n%s", b, n+1, p.effects[n], err, w.log.String())
+	}
+	return err == nil
+}
+
+// strikeEverywhere deals one blow at each effect at which it is possible and that is chosen, each in a run of its own.
+func (ws *worlds) strikeEverywhere(t *testing.T, p peace, b blow, chosen func(n int) bool, runs *atomic.Int64, meanwhile ...step) {
+	t.Parallel()
+	failed := 0
+	for n, effect := range p.effects {
+		if !b.possible(effect) || !chosen(n) || n%crashEvery != 0 {
+			continue
+		}
+		runs.Add(1)
+		if ws.strike(t, p, b, n, meanwhile...) {
+			continue
+		}
+		if failed++; failed == 3 {
+			t.Fatal("that is enough")
+		}
+	}
+}
+
+func everyEffect(int) bool { return true }
+
+// T12, T29: the handler is killed before and after each effect, or a reply gets lost: entirely, in the middle, or so that the
+// SDK tries again and meets its own first try; or a call does not get through. With the timers in the other order each way
+// is tried at every third effect, as it makes little difference.
+func TestT12CrashAtEveryEffect(t *testing.T) {
+	t.Parallel()
+	ws := newWorlds(t)
+	var runs atomic.Int64
+	blows := []blow{killBefore, killAfter, loseReply, cutReply, retryEchoed, timeOut}
+	p, other := ws.inPeace(t, exportFirst), ws.inPeace(t, importFirst)
+	t.Run("at", func(t *testing.T) {
+		for i, b := range blows {
+			t.Run(fmt.Sprintf("%s, %s", p.order, b), func(t *testing.T) { ws.strikeEverywhere(t, p, b, everyEffect, &runs) })
+			third := func(n int) bool { return n%3 == i%3 }
+			t.Run(fmt.Sprintf("%s, %s", other.order, b), func(t *testing.T) { ws.strikeEverywhere(t, other, b, third, &runs) })
+		}
+	})
+	t.Logf("crashed at %d effects in %d modes, %d migrations in all", len(p.effects), len(blows), runs.Load())
+}
+
+// T14: while a handler is in the middle of a step, another one, or its own other timer, runs one from beginning to end.
+func TestT14AnotherTicksAtEveryEffect(t *testing.T) {
+	t.Parallel()
+	ws := newWorlds(t)
+	var runs atomic.Int64
+	p, other := ws.inPeace(t, exportFirst), ws.inPeace(t, importFirst)
+	t.Run("at", func(t *testing.T) {
+		for _, b := range []blow{pauseBefore, pauseAfter} {
+			t.Run(fmt.Sprintf("%s, meanwhile an export step", b), func(t *testing.T) { ws.strikeEverywhere(t, p, b, everyEffect, &runs, exportStep) })
+			t.Run(fmt.Sprintf("%s, meanwhile an import step", b), func(t *testing.T) { ws.strikeEverywhere(t, p, b, everyEffect, &runs, importStep) })
+			t.Run(fmt.Sprintf("%s, meanwhile both, %s", b, other.order), func(t *testing.T) {
+				ws.strikeEverywhere(t, other, b, everyEffect, &runs, importStep, exportStep)
+			})
+		}
+		t.Run("frozen until its claim has run out", func(t *testing.T) {
+			ws.strikeEverywhere(t, p, pauseBefore, everyEffect, &runs, claimsRunOut, exportStep, importStep)
+		})
+	})
+	t.Logf("others ticked in between at %d effects, %d migrations in all", len(p.effects), runs.Load())
+}
+
+// claimsRunOut lets as much time pass as no tick may live: another handler may take over what a frozen one has claimed.
+func claimsRunOut(l *life) error {
+	l.world.clock.advance(l.Settings.ClaimTime() + time.Minute)
+	return nil
+}
+
+// Blows at random, many in one migration: what one leaves behind meets the next.
+func TestBlowsAtRandom(t *testing.T) {
+	t.Parallel()
+	ws := newWorlds(t)
+	p := ws.inPeace(t, exportFirst)
+	blows := []blow{killBefore, killAfter, loseReply, cutReply, retryEchoed, timeOut, pauseBefore, pauseAfter}
+	dealt := 0
+	for seed := range uint64(200 / crashEvery) {
+		w, err := ws.inMemory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		chance := rand.New(rand.NewPCG(seed, 0))
+		paused := false
+		w.plan.next = func(effect string) blow {
+			b := blows[chance.IntN(len(blows))]
+			if paused || chance.IntN(15) > 0 || !b.possible(effect) || w.plan.dealt > 40 {
+				return noBlow
+			}
+			return b
+		}
+		other := w.otherTicks(t.Context(), exportStep, importStep)
+		w.plan.meanwhile = func() error {
+			paused = true // nothing happens to who ticks during a pause
+			defer func() { paused = false }()
+			return other()
+		}
+		_, err = w.migrate(t.Context(), order(seed%2 == 1), 4*maxCrashTicks)
+		if err == nil {
+			err = w.check(t.Context())
+		}
+		if err != nil {
+			t.Errorf("seed %d: %v\n%s", seed, err, w.log.String())
+		}
+		dealt += w.plan.dealt
+		w.end()
+	}
+	t.Logf("%d blows at random in %d migrations of %d effects each", dealt, 200/crashEvery, len(p.effects))
+}
