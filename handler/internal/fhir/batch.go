@@ -54,21 +54,13 @@ func (a Answer) Total() (int64, error) {
 	return total.Int(), nil
 }
 
-// VersionURL is the request for one version of a resource, NewestURL for its newest state before till, as a history of at most one
-// entry, and SearchURL and CountURL those for a search and a count of a type, for a Batch.
+// VersionURL is the request for one version of a resource, NewestURL for its newest state in a period, as a history of at most one
+// entry, and CountURL for a count of a type: for a Batch.
 func VersionURL(typ, id, version string) string { return typ + "/" + id + "/_history/" + version }
 
 // NewestURL is described with VersionURL.
 func NewestURL(typ, id string, p Period) string {
 	return typ + "/" + id + "/_history?_count=1&_sort=-_lastUpdated" + sinceBefore(p)
-}
-
-// SearchURL is described with VersionURL. The oldest n are found, at most 1000.
-func SearchURL(typ string, v View, p Period, n int) string {
-	if v == Versions {
-		return fmt.Sprintf("%s/_history?_sort=_lastUpdated&_count=%d%s", typ, n, sinceBefore(p))
-	}
-	return fmt.Sprintf("%s?_sort=_lastUpdated&_count=%d%s", typ, n, lastUpdated(p))
 }
 
 // CountURL is described with VersionURL.

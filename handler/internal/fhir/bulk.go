@@ -65,6 +65,26 @@ func (s *Service) Resources(ctx context.Context, typ string, v View, p Period, y
 	})
 }
 
+// Oldest returns the n oldest of one type in p, at most MaxIDs, fewer when there are no more.
+func (s *Service) Oldest(ctx context.Context, typ string, v View, p Period, n int) (all []Resource, err error) {
+	n = min(n, MaxIDs)
+	c, err := bulkCall(typ, v, p, fmt.Sprintf("_sort=_lastUpdated&_count=%d", n))
+	if err != nil {
+		return nil, err
+	}
+	c.op = "read the oldest " + c.op
+	err = s.bulk(ctx, c, func(page []Resource) error {
+		if all = append(all, page...); len(all) >= n {
+			return errStop
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errStop) {
+		return nil, err
+	}
+	return all[:min(len(all), n)], nil
+}
+
 // ResourcesByID returns the current state of those of up to MaxIDs resources that the service finds. A service of the SQL kind may
 // return a deleted one as if it were there, with nothing but its id and meta: ask History of it.
 func (s *Service) ResourcesByID(ctx context.Context, typ string, ids []string) (all []Resource, err error) {
