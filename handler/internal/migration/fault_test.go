@@ -2,6 +2,7 @@ package migration
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/handler/internal/staging"
 	"fhirmigration/sandbox/fhirservice"
 )
 
@@ -404,5 +406,51 @@ func TestT32ForeignHosts(t *testing.T) {
 	}
 	if w := r.window(1); !strings.HasPrefix(w.ExportStatusURL, r.source.URL()) || !strings.HasPrefix(w.ImportStatusURL, r.destination.URL()) {
 		t.Errorf("status URLs: %s, %s", w.ExportStatusURL, w.ImportStatusURL)
+	}
+}
+
+// T11: storage fails while an import request is being written, before the write or after it. The step is retried, and there is
+// no payload that was never posted, and none posted twice.
+func TestT11StorageFailsWhileARequestIsWritten(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string]bool{"before the write": false, "after the write": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{settings: rangeRun})
+			r.load(10, day(1), time.Hour)
+			fails := 1
+			r.Staging = r.Staging.Gated(func(_ context.Context, c staging.Call, do func() error) error {
+				if fails == 0 || c.Blob != "import_payload_1.json" || !c.Writes() {
+					return do()
+				}
+				fails--
+				if after {
+					if err := do(); err != nil {
+						return err
+					}
+				}
+				return errors.New("the storage service is busy")
+			})
+			var failed error
+			for range 4 {
+				if _, err := r.ExportStep(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				_, err := r.ImportStep(t.Context())
+				failed = errors.Join(failed, err)
+				r.clock.advance(3 * time.Minute)
+			}
+			if failed == nil || !strings.Contains(failed.Error(), "the storage service is busy") {
+				t.Errorf("the error: %v", failed)
+			}
+			r.run(rangeEnd)
+			r.wantEqual()
+			if n := r.calls(r.destination, fhirservice.Import); n != 1 {
+				t.Errorf("%d imports were posted", n)
+			}
+			if w := r.window(1); w.PayloadCount != 1 || w.CompletedCount != 1 || w.Attempts != 0 {
+				t.Errorf("%+v", w)
+			}
+		})
 	}
 }
