@@ -28,6 +28,9 @@ type Chunk struct {
 	// Columns of the original that are carried along for it.
 	ImportID, SurfaceJobID, DeepJobID int
 
+	SearchParameterMigration bool // custom search parameters are copied
+	SearchParametersReady    bool // and the destination is reindexed: their own row need not be read any more
+
 	etag azcore.ETag
 	kept properties
 }
@@ -171,6 +174,7 @@ func (c *Chunk) columns() []column {
 		jsonColumn("openWindows", &c.Open, func(o []OpenWindow) bool { return len(o) == 0 }),
 		jsonColumn("totals", &c.Totals, func(t Totals) bool { return t == Totals{} }),
 		jsonColumn("pinned", &c.Pinned, func(m map[string]string) bool { return len(m) == 0 }),
+		boolColumn("SearchParameterMigration", &c.SearchParameterMigration), boolColumn("searchParametersReady", &c.SearchParametersReady),
 		int32Column("countTries", &c.CountTries), timeColumn("planNotBefore", &c.NotBefore),
 	}
 }
