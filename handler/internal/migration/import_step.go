@@ -23,7 +23,7 @@ func (m *Migration) ImportStep(ctx context.Context) (Summary, error) {
 		t.sum.Waiting = "nothing is exported yet"
 		return t.summary(), nil
 	}
-	err = errors.Join(err, t.watched(ctx, destinationSide, t.importParts), t.closeDone(ctx))
+	err = errors.Join(err, t.importAfterSearchParameters(ctx), t.closeDone(ctx))
 	return t.summary(), err
 }
 
