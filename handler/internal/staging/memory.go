@@ -21,6 +21,24 @@ func NewMemory() *Memory { return &Memory{containers: map[string]map[string][]by
 // OpenMemory makes a store whose blobs are in m.
 func OpenMemory(m *Memory) *Store { return &Store{memoryBlobs{m}, memoryBlobs{m}} }
 
+// Put saves a blob as somebody else who writes to the account: a FHIR service that exports. Its container need not be there.
+func (m *Memory) Put(container, name string, content []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.containers[container] == nil {
+		m.containers[container] = map[string][]byte{}
+	}
+	m.containers[container][name] = bytes.Clone(content)
+}
+
+// Get reads a blob as somebody else does. ok is false when there is none.
+func (m *Memory) Get(container, name string) (content []byte, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	content, ok = m.containers[container][name]
+	return bytes.Clone(content), ok
+}
+
 type memoryBlobs struct{ memory *Memory }
 
 func (b memoryBlobs) createContainer(ctx context.Context, container string) error {

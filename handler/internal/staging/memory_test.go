@@ -115,6 +115,26 @@ func TestStoresOnOneMemorySeeTheSameBlobs(t *testing.T) {
 	}
 }
 
+// A FHIR service writes to the account, too.
+func TestMemoryHoldsWhatOthersPut(t *testing.T) {
+	t.Parallel()
+	m := NewMemory()
+	if _, there := m.Get("fhirlogs", "a.ndjson"); there {
+		t.Error("a blob before it was put")
+	}
+	m.Put("fhirlogs", "a.ndjson", []byte("one"))
+	m.Put("fhirlogs", "a.ndjson", []byte("two"))
+	if got, there := m.Get("fhirlogs", "a.ndjson"); !there || string(got) != "two" {
+		t.Errorf("got %q, %v", got, there)
+	}
+	if got := OpenMemory(m).text(t, "fhirlogs", "a.ndjson"); got != "two" {
+		t.Errorf("the store reads %q", got)
+	}
+	if err := OpenMemory(m).blobs.put(t.Context(), "fhirlogs", "b", strings.NewReader("b"), createOnly); err != nil {
+		t.Errorf("into a container that a put has made: %v", err)
+	}
+}
+
 // A gate sees every call, can keep it from being made, can keep its answer to itself, and can make it twice.
 func TestGate(t *testing.T) {
 	t.Parallel()
