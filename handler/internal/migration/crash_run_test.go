@@ -126,6 +126,13 @@ func (w *world) check(ctx context.Context) error {
 		wrong = append(wrong, fmt.Sprintf("%s was never listed (%v)", row.Name(), err))
 	}
 	wrong = append(wrong, checkRows(c, windows)...)
+	exceptions, err := w.witness.rows.Exceptions(ctx, "", 10)
+	if err != nil {
+		return err
+	}
+	if e := exceptions; len(e) != 1 || e[0].Kind != ledger.Conflict || e[0].ResourceID != refused.ID || e[0].Lines != 1 || e[0].Line < 0 {
+		wrong = append(wrong, fmt.Sprintf("one line is refused, the exceptions are %+v", e))
+	}
 	wrong = append(wrong, tiling(windows, crashData())...)
 	recorded := recordedOrphans(windows)
 	if n := w.witness.orphans(); n > recorded || n > w.plan.dealt {

@@ -129,18 +129,20 @@ func TestT12CrashAtEveryEffect(t *testing.T) {
 	t.Logf("crashed at %d effects in %d modes, %d migrations in all", len(p.effects), len(blows), runs.Load())
 }
 
-// T14: while a handler is in the middle of a step, another one, or its own other timer, runs one from beginning to end.
+// T14: while a handler is in the middle of a step, another one, or its own other timer, runs one from beginning to end; or it
+// is frozen for so long that others may take over what it has claimed.
 func TestT14AnotherTicksAtEveryEffect(t *testing.T) {
 	t.Parallel()
 	ws := newWorlds(t)
 	var runs atomic.Int64
 	p, other := ws.inPeace(t, exportFirst), ws.inPeace(t, importFirst)
 	t.Run("at", func(t *testing.T) {
-		for _, b := range []blow{pauseBefore, pauseAfter} {
+		for i, b := range []blow{pauseBefore, pauseAfter} {
 			t.Run(fmt.Sprintf("%s, meanwhile an export step", b), func(t *testing.T) { ws.strikeEverywhere(t, p, b, everyEffect, &runs, exportStep) })
 			t.Run(fmt.Sprintf("%s, meanwhile an import step", b), func(t *testing.T) { ws.strikeEverywhere(t, p, b, everyEffect, &runs, importStep) })
+			third := func(n int) bool { return n%3 == i }
 			t.Run(fmt.Sprintf("%s, meanwhile both, %s", b, other.order), func(t *testing.T) {
-				ws.strikeEverywhere(t, other, b, everyEffect, &runs, importStep, exportStep)
+				ws.strikeEverywhere(t, other, b, third, &runs, importStep, exportStep)
 			})
 		}
 		t.Run("frozen until its claim has run out", func(t *testing.T) {

@@ -154,14 +154,24 @@ func (w *witness) first(what string) bool {
 	return !before
 }
 
-// tableEffect names a write by its kind of table and its row.
+// tableEffect names a write by its table and row. What is random in a key, or differs from run to run, is left out.
 func (w *witness) tableEffect(c ledger.Call) string {
-	return fmt.Sprintf("tables: %s %s %s", c.Op, w.kind(c.Table), strings.TrimPrefix(c.Row, w.settings.RowKey))
+	switch row := strings.TrimPrefix(c.Row, w.settings.RowKey); {
+	case row == "":
+		return fmt.Sprintf("tables: %s %s", c.Op, w.kind(c.Table))
+	case c.Table == w.settings.ExceptionTableName:
+		return fmt.Sprintf("tables: %s exception %s", c.Op, row[:strings.LastIndex(row, "-")])
+	default:
+		return fmt.Sprintf("tables: %s %s %s", c.Op, w.kind(c.Table), row)
+	}
 }
 
 func (w *witness) kind(table string) string {
-	if table == w.settings.ExportTableName {
+	switch table {
+	case w.settings.ExportTableName:
 		return "window"
+	case w.settings.ExceptionTableName:
+		return "exception"
 	}
 	return "chunk"
 }

@@ -57,25 +57,25 @@ func newWorlds(t *testing.T) *worlds {
 // inMemory makes a world whose tables and blobs are twins in memory.
 func (ws *worlds) inMemory(ctx context.Context) (*world, error) {
 	tables, blobs := ledger.NewMemory(), staging.NewMemory()
-	return ws.world(ctx, ws.settings, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
+	account, forget := ws.storage.account(blobs)
+	return newWorld(ctx, ws.settings, account, forget, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
 		return ledger.OpenMemory(tables, tableOptions(set)), staging.OpenMemory(blobs), nil
 	})
 }
 
 func tableOptions(set settings.Settings) ledger.Options {
 	return ledger.Options{ConnectionString: set.StorageConnectionString.Reveal(), ExportTable: set.ExportTableName, ChunkTable: set.ChunkTableName,
-		PartitionKey: set.PartitionKey, RowKey: set.RowKey}
+		ExceptionTable: set.ExceptionTableName, PartitionKey: set.PartitionKey, RowKey: set.RowKey}
 }
 
-func (ws *worlds) world(ctx context.Context, set settings.Settings, open openStorage) (_ *world, err error) {
-	w := &world{clock: &handClock{at: start}, open: open, settings: set, random: rand.NewChaCha8([32]byte{})}
+// newWorld makes a world in which the services export to an account, which is given up at the end.
+func newWorld(ctx context.Context, set settings.Settings, account string, forget func(), open openStorage) (_ *world, err error) {
+	w := &world{clock: &handClock{at: start}, open: open, settings: set, random: rand.NewChaCha8([32]byte{}), closers: []func(){forget}}
 	defer func() {
 		if err != nil {
 			w.end()
 		}
 	}()
-	account, forget := ws.storage.account()
-	w.closers = append(w.closers, forget)
 	o := fhirservice.Options{Clock: w.clock.now, StorageConnectionString: account, ExportTime: crashJobTime, ImportTime: crashJobTime}
 	for _, s := range []**fhirservice.Service{&w.source, &w.destination} {
 		if *s, err = startService(ctx, o); err != nil {
