@@ -14,9 +14,10 @@ import (
 // Arrows point down only. What a package of the handler may import of the others is written here, and nothing else is
 // allowed.
 var mayImport = map[string][]string{
-	"handler":                    {"handler/internal/routes", "handler/internal/migration", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
-	"handler/internal/routes":    {"handler/internal/migration", "handler/internal/ledger"},
+	"handler":                    {"handler/internal/routes", "handler/internal/migration", "handler/internal/verify", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
+	"handler/internal/routes":    {"handler/internal/migration", "handler/internal/verify", "handler/internal/ledger"},
 	"handler/internal/migration": {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
+	"handler/internal/verify":    {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/fhir":      nil,
 	"handler/internal/ledger":    nil,
 	"handler/internal/staging":   nil,

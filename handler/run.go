@@ -38,7 +38,7 @@ func run(ctx context.Context, environ []string, clock func() time.Time, stdout i
 	set, err := settings.Load(environ)
 	options := routes.Options{SettingsError: err, Log: log}
 	if err == nil {
-		options.Migration, options.SettingsError = wire(set, clock, rand.Reader, log)
+		options.Migration, options.Verify, options.SettingsError = wire(set, clock, rand.Reader, log)
 	}
 	log.Info("handler started", "version", version, "commit", commit(), "port", port, "settings", set)
 	return serve(ctx, listener, routes.New(options))

@@ -159,7 +159,10 @@ func (o Options) function(answer func(context.Context, *http.Request) (int, any,
 
 func statusOf(err error) int {
 	var bad badRequest
+	var answer answerError
 	switch {
+	case errors.As(err, &answer):
+		return answer.status
 	case errors.As(err, &bad):
 		return http.StatusBadRequest
 	case errors.Is(err, migration.ErrNoException):

@@ -18,11 +18,13 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"fhirmigration/handler/internal/migration"
+	"fhirmigration/handler/internal/verify"
 )
 
-// Options are what the routes need. Migration is nil when SettingsError is not.
+// Options are what the routes need. Migration and Verify are nil when SettingsError is not.
 type Options struct {
 	Migration     *migration.Migration
+	Verify        *verify.Verify
 	SettingsError error // the app settings cannot be worked with: every function answers 500 and logs it
 	Log           *slog.Logger
 }
@@ -32,9 +34,12 @@ func New(o Options) http.Handler {
 	r := chi.NewRouter()
 	r.Use(o.recovered)
 	r.Get("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	r.Post("/ExportTimer", o.timer("ExportTimer", func(ctx context.Context) (migration.Summary, error) { return o.Migration.ExportStep(ctx) }))
-	r.Post("/ImportTimer", o.timer("ImportTimer", func(ctx context.Context) (migration.Summary, error) { return o.Migration.ImportStep(ctx) }))
+	r.Post("/ExportTimer", o.timer("ExportTimer", func(ctx context.Context) (any, error) { return o.Migration.ExportStep(ctx) }))
+	r.Post("/ImportTimer", o.timer("ImportTimer", func(ctx context.Context) (any, error) { return o.Migration.ImportStep(ctx) }))
+	r.Post("/VerifyTimer", o.timer("VerifyTimer", func(ctx context.Context) (any, error) { return o.Verify.Tick(ctx) }))
 	o.exceptions(r)
+	o.searchParameters(r)
+	o.checks(r)
 	return r
 }
 
@@ -44,9 +49,9 @@ type invocation struct {
 	Logs    []string
 }
 
-// timer answers a timer function: one step of the migration. A step that failed is answered with 500, so that the
+// timer answers a timer function: one step, of the migration or of a check. A step that failed is answered with 500, so that the
 // invocation shows as failed; what it did is saved all the same, and the next tick goes on from there.
-func (o Options) timer(name string, step func(context.Context) (migration.Summary, error)) http.HandlerFunc {
+func (o Options) timer(name string, step func(context.Context) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20)) // nothing in the envelope is needed
 		if o.SettingsError != nil {
