@@ -261,7 +261,9 @@ func (t *tick) saveParameters(ctx context.Context, row ledger.SearchParameters) 
 func (m *Migration) RepeatSearchParameters(ctx context.Context) error {
 	t := &tick{Migration: m}
 	var err error
-	if t.chunk, err = m.Ledger.Chunk(ctx); err != nil {
+	if t.chunk, err = m.Ledger.Chunk(ctx); errors.Is(err, ledger.ErrNotFound) {
+		return fmt.Errorf("repeat search parameters: %w: the migration has not begun, and copies them by itself", ErrNotNow)
+	} else if err != nil {
 		return fmt.Errorf("repeat search parameters: %w", err)
 	}
 	row, err := m.Ledger.SearchParameters(ctx)
