@@ -99,7 +99,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 		"AZURE_StorageConnectionString=" + emulator.ConnectionString(),
 		"AZURE_SourceUri=" + r.source.URL(), "AZURE_SourceCredential=none",
 		"AZURE_DestinationUri=" + r.destination.URL(), "AZURE_DestinationCredential=none",
-		"AZURE_ExportTableName=export" + r.tables, "AZURE_ChunkTableName=chunk" + r.tables,
+		"AZURE_ExportTableName=export" + r.tables, "AZURE_ChunkTableName=chunk" + r.tables, "AZURE_ExceptionTableName=exceptions" + r.tables,
 	}
 	r.environ = with(r.environ, o.settings...)
 	r.Migration = r.handler()
@@ -139,7 +139,7 @@ func (r *rig) handler(changed ...string) *Migration {
 		return s
 	}
 	tables, err := ledger.Open(ledger.Options{ConnectionString: set.StorageConnectionString.Reveal(), ExportTable: set.ExportTableName,
-		ChunkTable: set.ChunkTableName, PartitionKey: set.PartitionKey, RowKey: set.RowKey})
+		ChunkTable: set.ChunkTableName, ExceptionTable: set.ExceptionTableName, PartitionKey: set.PartitionKey, RowKey: set.RowKey})
 	if err != nil {
 		r.t.Fatal(err)
 	}
