@@ -25,22 +25,29 @@ var withoutEffect = []struct{ name, why string }{
 }
 
 // azuresOwn are variables that Azure's SDKs, tools and platform read or set: azidentity 1.15 and azcore 1.24 (environment variables
-// in their source), the Functions host, the Azure CLI, and the Azure Developer CLI. Case matters to them.
+// in their source), the Functions host, the Azure CLI and the Azure Developer CLI. Case matters to them.
 var azuresOwn = strings.Fields(`
 	AZURE_ADDITIONALLY_ALLOWED_TENANTS AZURE_AUTHORITY_HOST AZURE_CLIENT_CERTIFICATE_PASSWORD AZURE_CLIENT_CERTIFICATE_PATH AZURE_CLIENT_ID
 	AZURE_CLIENT_SECRET AZURE_CLIENT_SEND_CERTIFICATE_CHAIN AZURE_FEDERATED_TOKEN_FILE AZURE_IDENTITY_DISABLE_MULTITENANTAUTH
 	AZURE_KUBERNETES_CA_DATA AZURE_KUBERNETES_CA_FILE AZURE_KUBERNETES_SNI_NAME AZURE_KUBERNETES_TOKEN_PROXY AZURE_PASSWORD
 	AZURE_POD_IDENTITY_AUTHORITY_HOST AZURE_REGIONAL_AUTHORITY_NAME AZURE_SDK_GO_LOGGING AZURE_TENANT_ID AZURE_TOKEN_CREDENTIALS AZURE_USERNAME
-	AZURE_FUNCTIONS_ENVIRONMENT AZURE_TRACING_DISABLED AZURE_HTTP_USER_AGENT AZURE_CLOUD AZURE_ENVIRONMENT
-	AZURE_CONFIG_DIR AZURE_EXTENSION_DIR AZURE_CORE_OUTPUT AZURE_CORE_COLLECT_TELEMETRY AZURE_CORE_ONLY_SHOW_ERRORS AZURE_DEV_COLLECT_TELEMETRY
+	AZURE_FUNCTIONS_ENVIRONMENT AZURE_TRACING_DISABLED AZURE_HTTP_USER_AGENT AZURE_CLOUD AZURE_ENVIRONMENT AZURE_CONFIG_DIR AZURE_EXTENSION_DIR
 	AZURE_ENV_NAME AZURE_LOCATION AZURE_RESOURCE_GROUP AZURE_SUBSCRIPTION_ID AZURE_PRINCIPAL_ID AZURE_PRINCIPAL_TYPE`)
+
+// azuresFamilies begin the names that the command lines make of their configuration. None of them is a setting spelt wrong: those have no
+// underscore behind the prefix.
+var azuresFamilies = []string{"AZURE_CLI_", "AZURE_CORE_", "AZURE_DEFAULTS_", "AZURE_DEV_", "AZURE_EXTENSION_", "AZURE_STORAGE_"}
+
+func isAzures(name string) bool {
+	return slices.Contains(azuresOwn, name) || slices.ContainsFunc(azuresFamilies, func(family string) bool { return strings.HasPrefix(name, family) })
+}
 
 // unknown sorts what is left of the spellings: a notice for each name that is accepted without effect, a problem for each that nobody
 // knows. A misspelt setting must stop the migration: it may be the one that asked for de-identification.
 func unknown(left map[string][]spelling) (notices []string, problems []problem) {
 	for _, upper := range slices.Sorted(maps.Keys(left)) {
 		for _, s := range left[upper] {
-			if slices.Contains(azuresOwn, s.name) {
+			if isAzures(s.name) {
 				continue
 			}
 			if why, ok := effectless(upper); ok {

@@ -30,7 +30,8 @@ func TestNamesWithoutEffectAreNoted(t *testing.T) {
 
 func TestAzuresOwnNamesAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	environ := good("PATH=/bin", "AzureWebJobsStorage=x", "APPSETTING_AZURE_FileCont=1", "AZURE=x", "not a pair")
+	environ := good("PATH=/bin", "AzureWebJobsStorage=x", "APPSETTING_AZURE_FileCont=1", "AZURE=x", "not a pair",
+		"AZURE_CORE_OUTPUT=json", "AZURE_STORAGE_CONNECTION_STRING=x", "AZURE_DEV_COLLECT_TELEMETRY=no")
 	for _, name := range azuresOwn {
 		if name != "AZURE_AUTHORITY_HOST" { // is checked
 			environ = append(environ, name+"=x")
@@ -54,6 +55,9 @@ func TestKnownNamesDoNotOverlap(t *testing.T) {
 	}
 	for _, f := range fields() {
 		claim(f.variable(), "a setting")
+		if isAzures(f.variable()) {
+			t.Errorf("%s is taken for Azure's own", f.variable())
+		}
 	}
 	for _, name := range azuresOwn {
 		claim(name, "Azure's own")

@@ -56,19 +56,19 @@ type Settings struct {
 	// For a storage emulator: all its endpoints are on this machine. It goes before StagingStorageUri and BlobStorageUri.
 	StorageConnectionString Secret
 	// The table of the windows. Another name begins another migration.
-	ExportTableName string `default:"export"`
+	ExportTableName string `default:"export" bounds:"3 to 63 letters and digits"`
 	// The table of the one row that says how far the migration is.
-	ChunkTableName string `default:"chunk"`
+	ChunkTableName string `default:"chunk" bounds:"3 to 63 letters and digits"`
 	// The table of refused lines.
-	ExceptionTableName string `default:"exceptions"`
+	ExceptionTableName string `default:"exceptions" bounds:"3 to 63 letters and digits"`
 	// The partition of every row.
-	PartitionKey string `default:"mypartitionkey"`
+	PartitionKey string `default:"mypartitionkey" bounds:"up to 256 bytes, none of / \\\\ # ?"`
 	// The key of the chunk row, and the prefix of the window rows.
-	RowKey string `default:"myrowkey"`
+	RowKey string `default:"myrowkey" bounds:"up to 256 bytes, none of / \\\\ # ?"`
 	// The prefix of the rows of surface checks.
-	SurfaceRowKey string `default:"surfacerowkey"`
+	SurfaceRowKey string `default:"surfacerowkey" bounds:"up to 256 bytes, none of / \\\\ # ?"`
 	// The prefix of the rows of deep checks.
-	DeepRowKey string `default:"deeprowkey"`
+	DeepRowKey string `default:"deeprowkey" bounds:"up to 256 bytes, none of / \\\\ # ?"`
 
 	// Where the migration begins: a date or an instant with its zone, to the millisecond at most.
 	StartDate time.Time `section:"What is migrated" unset:"the oldest resource" pinned:"always"`
