@@ -215,8 +215,7 @@ func TestSearchParametersSwitchedOff(t *testing.T) {
 	}
 }
 
-// A destination in initial-import mode takes no writes: they are deferred with the reason, imports go on, and they are made up for
-// once that mode is off.
+// A destination in initial-import mode takes no writes: they are deferred with the reason, and imports need not wait.
 func TestSearchParametersDeferredDuringInitialImport(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{settings: lastYear, destination: fhirservice.Options{InitialImportMode: true}})
@@ -230,6 +229,51 @@ func TestSearchParametersDeferredDuringInitialImport(t *testing.T) {
 	r.tick()
 	if now := r.calls(r.destination, fhirservice.Batch); now != tried {
 		t.Errorf("tried again after two minutes: %d batches", now)
+	}
+}
+
+// What was deferred is made up for when it can be: the initial import is over, the source answers after all.
+func TestDeferredSearchParametersAreMadeUpFor(t *testing.T) {
+	t.Parallel()
+	locked := fhirservice.Fault{Kind: fhirservice.Batch, Times: 1, Status: 423, ContentType: "application/json",
+		Body: `{"severity":"error","code":"forbidden","diagnostics":"Service is locked for initial import mode."}`}
+	for name, test := range map[string]struct {
+		source, destination *fhirservice.Fault
+		reason              string
+	}{
+		"locked":  {nil, &locked, "initial-import mode"},
+		"retired": {&fhirservice.Fault{Kind: fhirservice.Search, Times: 1, Gone: true}, nil, "retired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{settings: append([]string{"StartDate=2024-01-01"}, lastYear...)})
+			r.seed(parameterVersion(1), extended("p", 1, day(20), "x"))
+			if _, err := r.ExportStep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if test.source != nil {
+				r.source.Inject(*test.source)
+			} else {
+				r.destination.Inject(*test.destination)
+			}
+			if _, err := r.ImportStep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if row := r.parameters(); row.State != ledger.ParametersDeferred || !strings.Contains(row.Reason, test.reason) {
+				t.Fatalf("row: %+v", row)
+			}
+			r.run(time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC))
+			if r.chunk().SearchParameterMigration {
+				t.Error("the chunk row says that they are copied")
+			}
+			r.clock.advance(time.Hour)
+			if row := r.untilEnded(); row.State != ledger.ParametersDone || row.Copied != 1 {
+				t.Errorf("row: %+v", row)
+			}
+			if ids, _ := r.find("sp-1=x"); !slices.Equal(ids, []string{"p"}) {
+				t.Errorf("found %v", ids)
+			}
+		})
 	}
 }
 
@@ -333,5 +377,32 @@ func TestSearchParametersRepeated(t *testing.T) {
 	}
 	if n := r.calls(r.destination, fhirservice.Reindex); n != 2 {
 		t.Errorf("%d reindexes", n)
+	}
+}
+
+// While they cannot be copied, exports go on and nothing is imported, and the summary says for what it waits.
+func TestImportsWaitForSearchParameters(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: lastYear})
+	r.seed(parameterVersion(1), version("p", 1, day(20), false), version("q", 1, day(40), false))
+	r.destination.Inject(fhirservice.Fault{Kind: fhirservice.Write, Times: 6, Status: 409})
+	for range 6 {
+		_, s := r.tick()
+		if r.parameters().ImportsMayBegin() {
+			t.Fatal("the parameters are copied too soon for this test")
+		}
+		if !strings.Contains(s.Waiting, "search parameters") {
+			t.Errorf("waiting for %q", s.Waiting)
+		}
+	}
+	if w := r.window(1); w.Phase() != ledger.Exported {
+		t.Errorf("the first window is %s", w.Phase())
+	}
+	if n := r.calls(r.destination, fhirservice.Import); n > 0 {
+		t.Errorf("%d imports before the search parameters", n)
+	}
+	r.run(time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC))
+	if r.calls(r.destination, fhirservice.Import) == 0 {
+		t.Error("nothing was imported")
 	}
 }
