@@ -32,14 +32,11 @@ func (a Answer) Resources() ([]Resource, error) {
 	if a.Err != nil {
 		return nil, a.Err
 	}
-	if gjson.Get(a.Raw, "resourceType").Str != "Bundle" {
-		return nil, &Error{Op: "read an answer of a batch", Kind: Unreadable, Err: errors.New("not a Bundle")}
-	}
-	all, err := bulkBundle{entries: gjson.Get(a.Raw, "entry")}.resources()
+	page, err := parsePage(a.Raw)
 	if err != nil {
 		return nil, &Error{Op: "read an answer of a batch", Kind: Unreadable, Err: err}
 	}
-	return all, nil
+	return page.resources, nil
 }
 
 // Total reads the answer to a count.
@@ -93,12 +90,12 @@ func (s *Service) Batch(ctx context.Context, urls []string) ([]Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.parseBundle(raw)
+	bundle, err := a.parseBundle(raw)
 	if err != nil {
 		return nil, err
 	}
 	var answers []Answer
-	page.entries.ForEach(func(_, e gjson.Result) bool {
+	bundle.entries.ForEach(func(_, e gjson.Result) bool {
 		answers = append(answers, s.batchAnswer(urls, len(answers), e))
 		return true
 	})
@@ -106,6 +103,20 @@ func (s *Service) Batch(ctx context.Context, urls []string) ([]Answer, error) {
 		return nil, a.unreadable(fmt.Sprintf("%d answers to %d requests", len(answers), len(urls)))
 	}
 	return answers, nil
+}
+
+// bundleOfAnswers is what a batch was answered with.
+type bundleOfAnswers struct{ entries gjson.Result }
+
+// parseBundle checks that text is a bundle, whole and valid.
+func (a *answer) parseBundle(text string) (bundleOfAnswers, error) {
+	if !gjson.Valid(text) {
+		return bundleOfAnswers{}, a.unreadable("not valid JSON, or cut off")
+	}
+	if typ := gjson.Get(text, "resourceType"); typ.Str != "Bundle" {
+		return bundleOfAnswers{}, a.unreadable(fmt.Sprintf("resourceType is %q, not Bundle", line(typ.String(), 64)))
+	}
+	return bundleOfAnswers{gjson.Get(text, "entry")}, nil
 }
 
 func batchBody(urls []string) []byte {

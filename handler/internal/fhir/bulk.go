@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -187,13 +188,11 @@ func (s *Service) bulkPage(ctx context.Context, c call, size int) (all []Resourc
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := a.parseBundle(text)
+	page, err := parsePage(text)
 	if err != nil {
-		return nil, "", err
-	}
-	if all, err = page.resources(); err != nil {
 		return nil, "", a.unreadable(err.Error())
 	}
+	all = page.resources
 	if page.next == "" {
 		return all, "", nil
 	}
@@ -218,46 +217,53 @@ func (a *answer) read(limit int64) (string, error) {
 	return text.String(), err
 }
 
-// bulkBundle is a page in memory: its entries point into one text.
-type bulkBundle struct {
-	entries gjson.Result
-	next    string
+// bulkResult is a page in memory: its resources are parts of one text.
+type bulkResult struct {
+	resourceType string
+	resources    []Resource
+	next         string
 }
 
-// parseBundle checks that text is a bundle, whole and valid.
-func (a *answer) parseBundle(text string) (bulkBundle, error) {
-	if !gjson.Valid(text) {
-		return bulkBundle{}, a.unreadable("not valid JSON, or cut off")
-	}
-	found := gjson.GetMany(text, "resourceType", "entry", "link")
-	if found[0].Str != "Bundle" {
-		return bulkBundle{}, a.unreadable(fmt.Sprintf("resourceType is %q, not Bundle", line(found[0].String(), 64)))
-	}
-	if e := found[1]; e.Exists() && e.Type != gjson.Null && !e.IsArray() {
-		return bulkBundle{}, a.unreadable("entry is not a list")
-	}
-	b := bulkBundle{entries: found[1]}
-	for _, l := range found[2].Array() {
-		if l.Get("relation").Str == "next" {
-			if b.next = l.Get("url").Str; b.next == "" {
-				return bulkBundle{}, a.unreadable("the next link is empty")
-			}
+// parsePage reads a page. Its error is of a bundle that is none, or is not whole.
+func parsePage(text string) (b bulkResult, err error) {
+	p := &scanner{s: text}
+	p.object(func(name string) {
+		switch {
+		case name == "resourceType":
+			b.resourceType = p.string()
+		case name == "entry" && p.next() != 'n': // null
+			p.array(func() {
+				r, ok, wrong := p.entry().read()
+				if ok && wrong == nil {
+					b.resources = append(b.resources, r)
+				}
+				if err == nil && !p.bad {
+					err = wrong
+				}
+			})
+		case name == "link":
+			err = cmp.Or(err, b.links(p.skip()))
+		default:
+			p.skip()
 		}
-	}
-	return b, nil
-}
-
-func (b bulkBundle) resources() (all []Resource, err error) {
-	if !b.entries.IsArray() {
-		return nil, nil
-	}
-	b.entries.ForEach(func(_, e gjson.Result) bool {
-		var r Resource
-		var ok bool
-		if r, ok, err = parseEntry(e); ok && err == nil {
-			all = append(all, r)
-		}
-		return err == nil
 	})
-	return all, err
+	switch {
+	case p.bad || p.next() != 0:
+		return b, notBundle{"not JSON, or cut off"}
+	case b.resourceType != "Bundle":
+		return b, notBundle{fmt.Sprintf("resourceType is %q, not Bundle", line(b.resourceType, 64))}
+	}
+	return b, err
+}
+
+func (b *bulkResult) links(raw string) error {
+	for _, l := range gjson.Parse(raw).Array() {
+		if l.Get("relation").Str != "next" {
+			continue
+		}
+		if b.next = l.Get("url").Str; b.next == "" {
+			return notBundle{"the next link is empty"}
+		}
+	}
+	return nil
 }

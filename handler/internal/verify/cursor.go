@@ -70,6 +70,7 @@ type quota struct {
 type cursor struct {
 	Types  []string         `json:"types,omitempty"` // not begun
 	Units  []unit           `json:"units,omitempty"` // under way when it was saved, or waiting
+	Sizes  map[string]int64 `json:"sizes,omitempty"` // of types, as far as they are known
 	Quotas map[string]quota `json:"quotas,omitempty"`
 	// Window is the next window of a pass over the windows, 0 when there is none to make; Extras is the same for the second pass.
 	Window int              `json:"window,omitempty"`
@@ -102,7 +103,7 @@ func (c *cursor) begin(typ string, r Request) unit {
 	if r.Kind == Surface {
 		return unit{Task: taskCount, Type: typ}
 	}
-	u := unit{Task: taskSlice, Type: typ, Since: toMilliseconds(r.Since), Till: toMilliseconds(r.Till)}
+	u := unit{Task: taskSlice, Type: typ, Since: toMilliseconds(r.Since), Till: toMilliseconds(r.Till), Size: c.Sizes[typ]}
 	if q, sampled := c.Quotas[typ]; sampled && q.Take < q.Of {
 		u.Task = taskSample
 	}

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -13,8 +12,8 @@ import (
 const (
 	// sliceSize is how many resources, at either side, a slice may have before it is cut: far below the 50,000 that memory allows, so that there are
 	// enough slices to work on side by side.
-	sliceSize = 8_000
-	// maxPieces is into how many a slice is cut at a time; the cursor has to hold them.
+	sliceSize = 4_000
+	// maxPieces is into about how many a slice is cut at a time; the cursor has to hold them, those of every level.
 	maxPieces = 8
 	// lookupSize is how many resources that only one side has are looked up together.
 	lookupSize = fhir.MaxBatch
@@ -45,13 +44,19 @@ func (j *job) slice(ctx context.Context, u unit) (part, error) {
 	if j.request.Plan.NewVersions {
 		return j.byID(ctx, u)
 	}
-	source, destination, err := j.countBoth(ctx, u.Type, j.request.Plan.View, period)
-	if err != nil {
-		return part{}, err
+	size := u.Size
+	if size == 0 {
+		source, destination, err := j.countBoth(ctx, u.Type, j.request.Plan.View, period)
+		if err != nil {
+			return part{}, err
+		}
+		size = max(source, destination)
 	}
-	size := max(source, destination)
-	if pieces := cut(u, size); len(pieces) > 1 {
-		return part{more: pieces}, nil
+	if size > sliceSize {
+		pieces, err := j.cut(ctx, u)
+		if err != nil || len(pieces) > 0 {
+			return part{more: pieces, size: size}, err
+		}
 	}
 	p := part{size: size}
 	if size == 0 {
@@ -59,7 +64,7 @@ func (j *job) slice(ctx context.Context, u unit) (part, error) {
 	}
 	keep := j.keeps()
 	missing, extra := j.oneSided(u, &p)
-	err = j.join(ctx, u.Type, period, pairs{
+	err := j.join(ctx, u.Type, period, pairs{
 		both:          func(source, destination fhir.Resource) { p.add(j.pair(source, destination), keep) },
 		atSource:      missing.add,
 		atDestination: extra.add,
@@ -73,22 +78,36 @@ func (j *job) slice(ctx context.Context, u unit) (part, error) {
 	return p, err
 }
 
-// cut cuts a slice that is too large into pieces of equal time. An open beginning counts from 2010, when there was no service yet.
-func cut(u unit, size int64) (pieces []unit) {
-	from := u.Since
-	if from == 0 {
-		from = time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+// cut cuts a slice that is too large into pieces by what both sides have in each stretch of its time. Where neither has anything, there is nothing to
+// compare. nil: it cannot be cut, as all is of one millisecond.
+func (j *job) cut(ctx context.Context, u unit) ([]unit, error) {
+	all, err := j.stretches(ctx, u)
+	if err != nil {
+		return nil, err
 	}
-	n := min((size*3/2+sliceSize-1)/sliceSize, maxPieces, u.Till-from)
-	if size <= sliceSize || n < 2 {
-		return nil
+	pieces := group(u, all)
+	if len(pieces) == 1 && pieces[0].Since == u.Since && pieces[0].Till == u.Till {
+		return nil, nil
 	}
-	for i := range n {
-		piece := unit{Task: u.Task, Type: u.Type, Since: from + (u.Till-from)*i/n, Till: from + (u.Till-from)*(i+1)/n}
-		if i == 0 {
-			piece.Since = u.Since
+	return pieces, nil
+}
+
+// group puts neighbouring stretches together, up to the size of a slice, or an eighth of all if that is more.
+func group(u unit, all []stretch) (pieces []unit) {
+	var total int64
+	for _, s := range all {
+		total += s.size()
+	}
+	target := max(sliceSize, total/maxPieces)
+	for _, s := range all {
+		if s.size() == 0 {
+			continue
 		}
-		pieces = append(pieces, piece)
+		if last := len(pieces) - 1; last >= 0 && pieces[last].Till == s.from && pieces[last].Size+s.size() <= target {
+			pieces[last].Till, pieces[last].Size = s.till, pieces[last].Size+s.size()
+			continue
+		}
+		pieces = append(pieces, unit{Task: u.Task, Type: u.Type, Since: s.from, Till: s.till, Size: s.size()})
 	}
 	return pieces
 }

@@ -18,6 +18,7 @@ import (
 func (j *job) pair(source, destination fhir.Resource) Finding {
 	f := Finding{Type: source.Type, ID: source.ID, VersionID: source.VersionID, Outcome: Equal}
 	switch {
+	case !source.Deleted && !destination.Deleted && source.Raw == destination.Raw: // nearly all
 	case source.Deleted && !destination.Deleted:
 		f.Outcome = DeletedAtSource
 		f.Proposal = "delete it at the destination: DELETE " + source.Type + "/" + source.ID

@@ -21,7 +21,7 @@ func (j *job) plan(ctx context.Context) (part, error) {
 	}
 	var mu sync.Mutex
 	var types []string
-	atSource := map[string]int64{}
+	atSource, sizes := map[string]int64{}, map[string]int64{}
 	var expected int64
 	g, within := errgroup.WithContext(ctx)
 	g.SetLimit(countsSideBySide)
@@ -33,6 +33,9 @@ func (j *job) plan(ctx context.Context) (part, error) {
 			if err != nil || source > 0 || destination > 0 {
 				types = append(types, typ)
 				expected += max(source, destination)
+				if err == nil {
+					sizes[typ] = max(source, destination)
+				}
 				if err == nil && source > 0 {
 					atSource[typ] = source
 				}
@@ -45,7 +48,7 @@ func (j *job) plan(ctx context.Context) (part, error) {
 	}
 	slices.Sort(types)
 	p := part{apply: func(c *cursor, r *result) {
-		c.Types, r.Expected = types, expected
+		c.Types, c.Sizes, r.Expected = types, sizes, expected
 		if !j.request.All {
 			c.Quotas = quotas(atSource, j.request.Count)
 			r.Expected = took(c.Quotas)

@@ -22,6 +22,8 @@ type stretch struct {
 	source, destination int64
 }
 
+func (s stretch) size() int64 { return max(s.source, s.destination) }
+
 func (s stretch) period() fhir.Period {
 	return fhir.Period{Since: fromMilliseconds(s.from), Till: fromMilliseconds(s.till)}
 }
@@ -92,17 +94,11 @@ func (j *job) expect(ctx context.Context, items []fhir.Resource, u unit, p *part
 	return j.expectCurrent(ctx, wanted, u, p, keep)
 }
 
-// stretches cuts the time from the oldest resource of a type at either side, and counts both sides in all of them in two calls.
+// stretches cuts the time from the oldest resource of a type at either side, and counts both sides in all of them, in one call each.
 func (j *job) stretches(ctx context.Context, u unit) (all []stretch, err error) {
-	first := u.Till
-	for _, s := range []*fhir.Service{j.Source, j.Destination} {
-		oldest, err := s.Oldest(ctx, u.Type, j.request.Plan.View, u.period(), 1)
-		if err != nil {
-			return nil, err
-		}
-		if len(oldest) > 0 {
-			first = min(first, oldest[0].LastUpdated.UnixMilli())
-		}
+	first, err := j.first(ctx, u)
+	if err != nil {
+		return nil, err
 	}
 	var urls []string
 	n := min(stretches, u.Till-first)
@@ -112,6 +108,23 @@ func (j *job) stretches(ctx context.Context, u unit) (all []stretch, err error) 
 		urls = append(urls, fhir.CountURL(u.Type, j.request.Plan.View, s.period()))
 	}
 	return all, j.countStretches(ctx, all, urls)
+}
+
+// first is when the oldest resource of a unit is from, at either side; its end when there is none.
+func (j *job) first(ctx context.Context, u unit) (int64, error) {
+	firsts := [2]int64{u.Till, u.Till}
+	g, ctx := errgroup.WithContext(ctx)
+	for i, s := range []*fhir.Service{j.Source, j.Destination} {
+		g.Go(func() error {
+			oldest, err := s.Oldest(ctx, u.Type, j.request.Plan.View, u.period(), 1)
+			if err == nil && len(oldest) > 0 {
+				firsts[i] = oldest[0].LastUpdated.UnixMilli()
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	return min(firsts[0], firsts[1]), err
 }
 
 func (j *job) countStretches(ctx context.Context, all []stretch, urls []string) error {

@@ -154,23 +154,16 @@ func TestShare(t *testing.T) {
 	}
 }
 
-func TestCutCoversTheWholeSlice(t *testing.T) {
+func TestGroupCoversWhatThereIs(t *testing.T) {
 	t.Parallel()
-	u := unit{Task: taskSlice, Type: "Patient", Till: watermark.UnixMilli()}
-	pieces := cut(u, 1_000_000)
-	if len(pieces) != maxPieces || pieces[0].Since != 0 || pieces[len(pieces)-1].Till != u.Till {
-		t.Fatalf("%+v", pieces)
+	u := unit{Task: taskSlice, Type: "Patient", Till: 1000}
+	all := []stretch{{0, 100, 3000, 10}, {100, 200, 10, 900}, {200, 300, 500, 0}, {300, 400, 0, 0}, {400, 500, 1, 1}, {500, 1000, 90_000, 0}}
+	want := []unit{
+		{Task: taskSlice, Type: "Patient", Since: 0, Till: 300, Size: 4400}, {Task: taskSlice, Type: "Patient", Since: 400, Till: 500, Size: 1},
+		{Task: taskSlice, Type: "Patient", Since: 500, Till: 1000, Size: 90_000},
 	}
-	for i := 1; i < len(pieces); i++ {
-		if pieces[i].Since != pieces[i-1].Till {
-			t.Errorf("a gap between %+v and %+v", pieces[i-1], pieces[i])
-		}
-	}
-	if got := cut(unit{Since: 5, Till: 6}, 1_000_000); got != nil {
-		t.Errorf("a millisecond was cut into %v", got)
-	}
-	if got := cut(u, sliceSize); got != nil {
-		t.Errorf("a small slice was cut into %v", got)
+	if diff := cmp.Diff(want, group(u, all)); diff != "" {
+		t.Errorf("pieces (-want +got):\n%s", diff)
 	}
 	if at := fromMilliseconds(toMilliseconds(time.Time{})); !at.IsZero() {
 		t.Errorf("an open bound became %s", at)
