@@ -33,14 +33,21 @@ func (m *Migration) ExportStep(ctx context.Context) (Summary, error) {
 // exportParts are the parts of the step that ask the source.
 func (t *tick) exportParts(ctx context.Context) error {
 	if t.chunk.PlannedTill.IsZero() {
+		if t.paused() {
+			return nil
+		}
 		if err := t.startMigration(ctx); passing(err) {
 			return nil
 		} else if err != nil || t.chunk.PlannedTill.IsZero() {
 			return err // or there is nothing to migrate yet
 		}
 	}
+	parts := []func(context.Context) error{t.pollExports, t.closeDone, t.completeSplits}
+	if !t.paused() {
+		parts = append(parts, t.plan, t.startExports)
+	}
 	var errs []error
-	for _, part := range []func(context.Context) error{t.pollExports, t.closeDone, t.completeSplits, t.plan, t.startExports} {
+	for _, part := range parts {
 		err := part(ctx)
 		errs = append(errs, err)
 		if halting(err) || ctx.Err() != nil {
@@ -98,7 +105,7 @@ func (t *tick) pollExport(ctx context.Context, w ledger.Window) (_ ledger.Window
 		return next, "", err
 	case err == nil:
 		return t.exportEnded(ctx, w, body)
-	case jobStatus(err) == http.StatusRequestEntityTooLarge && t.maxCount(w) != smallMaxCount:
+	case jobStatus(err) == http.StatusRequestEntityTooLarge && t.canBeSmaller(w):
 		t.Log.Warn("export too large, again with a smaller _maxCount", "event", "Export", "window", w.Number, "maxCount", smallMaxCount, "reason", err.Error())
 		next, moveErr := w.ExportSmaller(smallMaxCount, err.Error(), t.Clock(), t.nextAttempt(w.Attempts))
 		next, _, err = t.save(ctx, w, next, moveErr)
@@ -129,7 +136,7 @@ func (t *tick) cancelStuckExport(ctx context.Context, w ledger.Window) (_ ledger
 	} else if err != nil { // a retired service refuses to cancel
 		cancelled = w.OrphanRecorded(w.ExportStatusURL, t.Clock())
 	}
-	next, moveErr := cancelled.ExportFailed(reason, t.Clock(), t.nextAttempt(w.Attempts), t.Settings.MaxExportRetries)
+	next, moveErr := cancelled.ExportFailed(reason, t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
 	next, saved, err := t.save(ctx, w, next, moveErr)
 	if saved && next.Phase() == ledger.Planned && splittable(next) {
 		return next, reason, nil
@@ -188,7 +195,7 @@ func payloadSlices(files []staging.File, fileCount int) (payloads []ledger.Slice
 // failExport records a failed attempt of an export.
 func (t *tick) failExport(ctx context.Context, w ledger.Window, reason string) (_ ledger.Window, tooLarge string, _ error) {
 	t.Log.Warn("export failed", "event", "Export", "window", w.Number, "exportId", w.ExportID, "reason", reason)
-	next, moveErr := w.ExportFailed(reason, t.Clock(), t.nextAttempt(w.Attempts), t.Settings.MaxExportRetries)
+	next, moveErr := w.ExportFailed(reason, t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
 	next, _, err := t.save(ctx, w, next, moveErr)
 	return next, "", err
 }

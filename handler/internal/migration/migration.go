@@ -134,6 +134,15 @@ func (t *tick) count(p ledger.Phase) (n int) {
 	return n
 }
 
+// paused says whether nothing new may start now. What runs is followed to its end.
+func (t *tick) paused() bool {
+	paused, until := t.Settings.Paused(t.Clock())
+	if paused {
+		t.sum.Waiting = "paused until " + ledger.FormatInstant(until)
+	}
+	return paused
+}
+
 // hasTime says whether a call that starts now can end within the tick's budget.
 func (t *tick) hasTime(ctx context.Context) bool {
 	deadline, bounded := ctx.Deadline()

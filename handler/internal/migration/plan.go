@@ -44,25 +44,12 @@ func (t *tick) startMigration(ctx context.Context) error {
 	return nil
 }
 
-// pinned are the settings that decide what is exported: changed half-way, some windows would hold more than others.
-func (m *Migration) pinned() map[string]string {
-	s := m.Settings
-	return map[string]string{
-		"SourceUri":         s.SourceUri,
-		"DestinationUri":    s.DestinationUri,
-		"ExportWithHistory": fmt.Sprint(s.ExportWithHistory),
-		"ExportWithDelete":  fmt.Sprint(s.ExportWithDelete),
-		"ImportMode":        fmt.Sprint(s.ImportMode),
-		"StartDate":         ledger.FormatInstant(s.StartDate),
-	}
-}
-
 // plan makes windows until enough are open or nothing is left to plan.
 func (t *tick) plan(ctx context.Context) error {
-	if _, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Pin(t.pinned()) }); err != nil {
+	if _, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Pin(t.Settings.Pinned()) }); err != nil {
 		return err
 	}
-	if diff := t.chunk.PinnedDifference(t.pinned()); diff != "" {
+	if diff := t.chunk.PinnedDifference(t.Settings.Pinned()); diff != "" {
 		return fmt.Errorf("nothing new is planned: settings changed that must not change half-way: %s; set them back, or use new table names for a new migration", diff)
 	}
 	if t.count(ledger.Held) >= maxHeld {

@@ -71,7 +71,7 @@ func (t *tick) applyImport(ctx context.Context, w ledger.Window, i int, o import
 		return w.ImportDone(i, o.books.Imported, o.books.Refused)
 	case jobStatus(o.err) == http.StatusNotFound: // the storage service's own 404: an input file is not there
 		t.Log.Warn("exported files are gone", "event", "Import", "window", w.Number, "payload", i+1, "reason", o.err.Error())
-		return w.FilesGone(o.err.Error(), t.Clock(), t.nextAttempt(w.Attempts), t.Settings.MaxExportRetries)
+		return w.FilesGone(o.err.Error(), t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
 	case kindOf(o.err) == fhir.JobFailed, unknown && p.Unknown+1 >= maxUnknownPolls:
 		return t.importFailed(w, i, o.err.Error(), files)
 	case unknown:
@@ -91,7 +91,7 @@ func (t *tick) applyImport(ctx context.Context, w ledger.Window, i int, o import
 func (t *tick) importFailed(w ledger.Window, i int, reason string, files []staging.File) (ledger.Window, error) {
 	p := w.Payloads[i]
 	t.Log.Warn("import failed", "event", "Import", "window", w.Number, "payload", i+1, "importId", fhir.JobID(p.StatusURL), "reason", reason)
-	next, err := w.ImportFailed(i, reason, t.Clock(), t.nextAttempt(w.Attempts), t.Settings.MaxExportRetries)
+	next, err := w.ImportFailed(i, reason, t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
 	if err != nil || next.Phase() == ledger.Held || !p.Cancelled || len(p.Only) > 0 || p.To-p.From < 2 || len(w.Payloads) >= maxPayloads {
 		return next, err
 	}
@@ -104,6 +104,9 @@ func (t *tick) importFailed(w ledger.Window, i int, reason string, files []stagi
 func (t *tick) cancelStuck(ctx context.Context, w ledger.Window, i int) (ledger.Window, error) {
 	p := w.Payloads[i]
 	reason := t.stuck(p)
+	if p.Cancelled && t.Clock().Sub(p.PostedAt.Time()) >= 2*t.Settings.ImportDeadline() {
+		return w.Hold(fmt.Sprintf("import payload %d was cancelled and does not end: %s; the destination has to be looked at", i+1, p.StatusURL), t.Clock())
+	}
 	if reason == "" || p.Cancelled {
 		return w, nil
 	}

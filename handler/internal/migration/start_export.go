@@ -79,6 +79,12 @@ func (t *tick) maxCount(w ledger.Window) int {
 	return 0
 }
 
+// canBeSmaller says whether a smaller _maxCount is left to try.
+func (t *tick) canBeSmaller(w ledger.Window) bool {
+	n := t.maxCount(w)
+	return n == 0 || n > smallMaxCount
+}
+
 // claim reserves w. owner is "" when another tick has it. Our own claim whose reply was lost is recognised by its owner,
 // which is random, and by that alone.
 func (t *tick) claim(ctx context.Context, w ledger.Window) (_ ledger.Window, owner string, _ error) {
@@ -121,7 +127,7 @@ func (t *tick) kickOffFailed(ctx context.Context, w ledger.Window, owner string,
 	if orphan {
 		failed = w.OrphanRecorded("unknown, started by "+owner, t.Clock())
 	}
-	next, moveErr := failed.ExportFailed(cause.Error(), t.Clock(), t.nextAttempt(w.Attempts), t.Settings.MaxExportRetries)
+	next, moveErr := failed.ExportFailed(cause.Error(), t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
 	next, _, err := t.save(ctx, w, next, moveErr)
 	return next, errors.Join(fmt.Errorf("%s: %w", w.Name(), cause), err)
 }

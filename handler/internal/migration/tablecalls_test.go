@@ -81,7 +81,7 @@ func (r *rig) fillWithDoneWindows(n int) {
 	}
 	c := ledger.NewChunk(rangeEnd)
 	c, _ = c.Skip(n)
-	c, _ = c.Pin(r.pinned())
+	c, _ = c.Pin(r.Settings.Pinned())
 	c, _ = c.SearchParametersAt(true, true)
 	if _, err := r.Ledger.InsertChunk(ctx, c); err != nil {
 		r.t.Fatal(err)

@@ -1,6 +1,8 @@
 package migration
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,5 +118,41 @@ func TestBudgets(t *testing.T) {
 	s := r.Settings
 	if s.StepBudget() != 4*time.Minute || s.ClaimTime() <= 10*time.Minute || CallTime(s) != 100*time.Second {
 		t.Errorf("budget %s, claim %s, call %s", s.StepBudget(), s.ClaimTime(), CallTime(s))
+	}
+}
+
+// T21: a pause from 22 to 6 o'clock. Nothing new starts from 22:00 on, what runs is followed, and at 06:00 it goes on; a finished
+// export is imported during the pause only where that is asked for.
+func TestT21Pause(t *testing.T) {
+	t.Parallel()
+	for _, goOn := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ContinueLastImportDuringPause=%v", goOn), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{source: fhirservice.Options{ExportTime: jobTime},
+				settings: append([]string{"PauseDm=true", "StartTime=22", "EndTime=6", fmt.Sprintf("ContinueLastImportDuringPause=%v", goOn), "MaxParallelExports=1", "MaxOpenWindows=2"}, rangeRun...)})
+			r.load(90, day(1), 24*time.Hour)
+			r.clock.advance(21*time.Hour + 59*time.Minute + 59*time.Second) // the clock began at midnight
+			r.tick()
+			if n := r.calls(r.source, fhirservice.Export); n != 1 {
+				t.Fatalf("%d exports a second before the pause", n)
+			}
+			for r.clock.now().Before(start.Add(29*time.Hour + 57*time.Minute)) {
+				if e, _ := r.tick(); !strings.Contains(e.Waiting, "paused until 2025-01-02T06:00:00.000Z") {
+					t.Fatalf("at %s: %+v", r.clock.now(), e)
+				}
+			}
+			exports, imports := r.calls(r.source, fhirservice.Export), r.calls(r.destination, fhirservice.Import)
+			if exports != 1 || (imports == 1) != goOn {
+				t.Errorf("during the pause: %d exports, %d imports", exports, imports)
+			}
+			if w := r.window(1); !w.ExportComplete {
+				t.Errorf("what ran was not followed: %s", w.Phase())
+			}
+			r.clock.advance(start.Add(30 * time.Hour).Sub(r.clock.now())) // 06:00 sharp
+			r.tick()
+			if n := r.calls(r.source, fhirservice.Export); n != 2 {
+				t.Errorf("%d exports at the end of the pause", n)
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"fhirmigration/handler/internal/fhir"
@@ -54,6 +55,14 @@ func (m *Migration) nextAttempt(attempts int) time.Time {
 		pause = min(2*pause, longestPause)
 	}
 	return m.Clock().Add(pause)
+}
+
+// maxAttempts is how often a window may fail before it is held.
+func (m *Migration) maxAttempts() int {
+	if n := m.Settings.MaxAttempts(); n > 0 {
+		return n
+	}
+	return math.MaxInt32
 }
 
 // passing says whether err goes away by itself, so that waiting is all there is to do and nobody need be told: the service
