@@ -54,7 +54,7 @@ for each element: ` + "`AZURE_ResourceTypes__0`, `AZURE_ResourceTypes__1`" + `. 
 migration, and so does a value that cannot be: the log names all of them at once. *Pinned* settings must not change half-way: a difference stops
 planning until it is accepted.
 
-The schedules of the timers, ` + "`ExportTimerSchedule` and `ImportTimerSchedule`" + `, have no prefix: the Functions host reads them.
+The schedules of the timers, ` + "`ExportTimerSchedule`, `ImportTimerSchedule` and `VerifyTimerSchedule`" + `, have no prefix: the Functions host reads them.
 `)
 	for _, f := range fields() {
 		if section := f.tag("section"); section != "" {
