@@ -48,6 +48,7 @@ type plan struct {
 	meanwhile func() error // during a pause
 	dealt     int          // blows so far
 	hurt      int          // of them, those that are more than a pause
+	frozen    bool         // a pause lasted until claims had run out
 	err       error        // of meanwhile
 }
 
@@ -145,9 +146,7 @@ func (l *life) tableCall(ctx context.Context, c ledger.Call, do func() error) er
 	}
 	return l.pass(ctx, l.world.witness.tableEffect(c), func() error {
 		err := do()
-		if err == nil {
-			l.world.witness.saved(c)
-		}
+		l.world.witness.saved(c) // after an error, too: a conflict may be the echo of a save whose reply was lost
 		return err
 	})
 }

@@ -81,6 +81,9 @@ func (w *world) migrate(ctx context.Context, o order, maxTicks int) (ticks int, 
 	return maxTicks, errors.New("the migration stalls")
 }
 
+// claimLost says whether a handler was kept from using what it had claimed: it was hurt, or frozen.
+func (w *world) claimLost() bool { return w.plan.hurt > 0 || w.plan.frozen }
+
 // otherTicks is what happens during a pause: another handler runs steps from beginning to end.
 func (w *world) otherTicks(ctx context.Context, steps ...step) func() error {
 	return func() error {

@@ -2,6 +2,7 @@ package migration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"path"
@@ -176,13 +177,16 @@ func (w *witness) kind(table string) string {
 	return "chunk"
 }
 
-// saved looks at a row that was written, for the export that it names.
+// saved looks at a row after a write, for the export that it names.
 func (w *witness) saved(c ledger.Call) {
 	number, err := strconv.Atoi(strings.TrimPrefix(c.Row, w.settings.RowKey))
 	if err != nil || w.kind(c.Table) != "window" {
 		return
 	}
 	row, err := w.rows.Window(context.Background(), number)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil {

@@ -47,7 +47,7 @@ func newWorlds(t *testing.T) *worlds {
 	t.Helper()
 	set, err := settings.Load(with([]string{"AZURE_StorageConnectionString=" + emulator.ConnectionString(), "AZURE_SourceUri=http://127.0.0.1:1", "AZURE_SourceCredential=none",
 		"AZURE_DestinationUri=http://127.0.0.1:2", "AZURE_DestinationCredential=none"},
-		append([]string{"FileCount=1", "PayloadCount=2", "MaxParallelExports=2", "MaxOpenWindows=3"}, rangeRun...)...))
+		append([]string{"FileCount=1", "PayloadCount=2", "MaxParallelExports=2", "MaxOpenWindows=2"}, rangeRun...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,8 +110,8 @@ func crashJobTime(lines int) time.Duration {
 	return 0
 }
 
-// crashData has a window that is imported in two payloads, one that is too large for an export, months of nothing, one that
-// removes a resource, and one with nothing but a deletion.
+// crashData has a window that is imported in two payloads, one that is too large for an export, months of nothing, and one
+// that removes resources; then nothing more.
 func crashData() []fhirservice.Version {
 	observation := func(id string, number int, at time.Time) fhirservice.Version {
 		return fhirservice.Version{Type: "Observation", ID: id, VersionID: fmt.Sprint(number), LastUpdated: at,
@@ -120,8 +120,7 @@ func crashData() []fhirservice.Version {
 	return []fhirservice.Version{
 		version("a", 1, day(1), false), observation("o", 1, day(2)), version("b", 1, day(3), false), version("c", 1, day(4), false),
 		version("a", 2, day(31), false), version("d", 1, day(51), false),
-		version("a", 3, day(200), true), observation("o", 2, day(201)), version("e", 1, day(202), false),
-		version("c", 2, day(240), true),
+		version("a", 3, day(200), true), observation("o", 2, day(201)), version("e", 1, day(202), false), version("c", 2, day(203), true),
 	}
 }
 
@@ -147,7 +146,7 @@ func (w *world) misfortune(c fhirCall) {
 	switch {
 	case c.export != nil && c.export.Since.Before(day(45)) && c.export.Till.After(day(50)):
 		failJob(w.source, fhirservice.Export, http.StatusRequestEntityTooLarge)
-	case c.export != nil && c.export.Since.After(day(220)) && w.witness.first("export of the last window"):
+	case c.export != nil && c.export.Since.After(day(190)) && w.witness.first("export of the last window"):
 		failJob(w.source, fhirservice.Export, http.StatusInternalServerError)
 	case strings.Contains(w.witness.job(c.polledExport), "of ["+day(1).Format(time.DateOnly)) && w.witness.first("poll of the first window"):
 		turnAway(w.source, fhirservice.ExportStatus, http.StatusServiceUnavailable)

@@ -1,0 +1,128 @@
+package migration
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/handler/internal/settings"
+	"fhirmigration/handler/internal/staging"
+)
+
+// inEmulator makes a world whose tables and blobs are in the storage emulator, which handlers reach by connectionString.
+func (ws *worlds) inEmulator(ctx context.Context, connectionString string) (*world, error) {
+	set, n := ws.settings, rigs.Add(1)
+	set.StorageConnectionString = settings.Secret(connectionString)
+	set.ExportTableName, set.ChunkTableName, set.ExceptionTableName = fmt.Sprintf("export%d", n), fmt.Sprintf("chunk%d", n), fmt.Sprintf("exceptions%d", n)
+	return newWorld(ctx, set, emulator.ConnectionString(), func() {}, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
+		rows, err := ledger.Open(tableOptions(set))
+		if err != nil {
+			return nil, nil, err
+		}
+		blobs, err := staging.Open(staging.Options{ConnectionString: connectionString})
+		return rows, blobs, err
+	})
+}
+
+// A sample of the suite with the tables and blobs of the storage emulator: what it does agrees with the twins.
+func TestCrashInTheEmulator(t *testing.T) {
+	t.Parallel()
+	ws := newWorlds(t)
+	p := ws.inPeace(t, exportFirst)
+	blows := []blow{killBefore, killAfter, loseReply, retryEchoed, timeOut, pauseBefore, pauseAfter}
+	runs := 0
+	for n := 0; n < len(p.effects); n += 10 * crashEvery {
+		b := blows[runs%len(blows)]
+		at := n
+		for at < len(p.effects)-1 && !b.possible(p.effects[at]) {
+			at++
+		}
+		var meanwhile []step
+		if b == pauseBefore || b == pauseAfter {
+			meanwhile = exportFirst.steps()
+		}
+		inEmulator := func(ctx context.Context) (*world, error) { return ws.inEmulator(ctx, emulator.ConnectionString()) }
+		if !strike(t, inEmulator, p, b, at, meanwhile...) {
+			t.Fatal("that is enough")
+		}
+		runs++
+	}
+	t.Logf("crashed at %d of %d effects with the storage emulator", runs, len(p.effects))
+}
+
+// deafProxy stands before the storage emulator. It loses the reply to one write: the write takes effect, then the connection
+// breaks, and the SDK tries again by itself.
+type deafProxy struct {
+	connectionString string
+	writes           atomic.Int64 // so far
+	lose             int64        // number of the write whose reply is lost, from 1
+}
+
+func newDeafProxy(t *testing.T) *deafProxy {
+	t.Helper()
+	p := &deafProxy{connectionString: emulator.ConnectionString()}
+	for _, endpoint := range []string{emulator.TableURL(), emulator.BlobURL()} {
+		target, err := url.Parse(endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		account := target.Path
+		target.Path = ""
+		proxy := httputil.NewSingleHostReverseProxy(target)
+		proxy.ModifyResponse = func(reply *http.Response) error {
+			if reply.Request.Method != http.MethodGet && p.writes.Add(1) == p.lose {
+				return errLost
+			}
+			return nil
+		}
+		proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
+		server := httptest.NewServer(proxy)
+		t.Cleanup(server.Close)
+		p.connectionString = strings.Replace(p.connectionString, endpoint, server.URL+account, 1)
+	}
+	return p
+}
+
+// T29: the reply to a save is lost after the save took effect, whether it inserts or updates. The SDK repeats it and gets a
+// conflict, which is recognised as our own: no step fails, nothing is started twice, nothing is cancelled.
+func TestT29LostReplyToASave(t *testing.T) {
+	t.Parallel()
+	ws := newWorlds(t)
+	p := ws.inPeace(t, exportFirst)
+	migrate := func(lose int64) (writes int64) {
+		t.Helper()
+		proxy := newDeafProxy(t)
+		proxy.lose = lose
+		w, err := ws.inEmulator(t.Context(), proxy.connectionString)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.end()
+		if _, err = w.migrate(t.Context(), p.order, maxCrashTicks); err == nil {
+			err = w.check(t.Context())
+		}
+		if exports, cancelled := len(w.witness.started), len(w.witness.cancelled); err == nil && (exports != p.exports || cancelled > 0 || w.witness.imports() != p.imports) {
+			err = fmt.Errorf("%d exports and %d imports were started and %d exports cancelled, want %d, %d and none", exports, w.witness.imports(), cancelled, p.exports, p.imports)
+		}
+		if err != nil {
+			t.Errorf("the reply to write %d is lost: %v\n%s", lose, err, w.log.String())
+		}
+		return proxy.writes.Load()
+	}
+	writes := migrate(0)
+	runs := 0
+	for n := int64(1); n <= writes; n += 12 * crashEvery {
+		if migrate(n) <= writes {
+			t.Errorf("write %d was not repeated: nothing was tested", n)
+		}
+		runs++
+	}
+	t.Logf("lost the reply to %d of %d writes", runs, writes)
+}
