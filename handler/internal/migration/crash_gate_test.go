@@ -46,6 +46,7 @@ func (b blow) possible(effect string) bool {
 type plan struct {
 	next      func(effect string) blow
 	meanwhile func() error // during a pause
+	paused    bool         // a handler is, and another one ticks
 	dealt     int          // blows so far
 	hurt      int          // of them, those that are more than a pause
 	frozen    bool         // a pause lasted until claims had run out
@@ -124,14 +125,20 @@ func (l *life) deal(b blow, do func() error) error {
 	case timeOut:
 		return errLost
 	case pauseBefore:
-		p.err = errors.Join(p.err, p.meanwhile())
+		p.pause()
 		return do()
 	case pauseAfter:
 		err := do()
-		p.err = errors.Join(p.err, p.meanwhile())
+		p.pause()
 		return err
 	}
 	panic("no such blow: " + b)
+}
+
+func (p *plan) pause() {
+	p.paused = true
+	p.err = errors.Join(p.err, p.meanwhile())
+	p.paused = false
 }
 
 func (l *life) die() {

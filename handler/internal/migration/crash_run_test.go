@@ -81,10 +81,7 @@ func (w *world) migrate(ctx context.Context, o order, maxTicks int) (ticks int, 
 	return maxTicks, errors.New("the migration stalls")
 }
 
-// claimLost says whether a handler was kept from using what it had claimed: it was hurt, or frozen.
-func (w *world) claimLost() bool { return w.plan.hurt > 0 || w.plan.frozen }
-
-// otherTicks is what happens during a pause: another handler runs steps from beginning to end.
+// otherTicks is what happens during a pause: another handler runs steps, from beginning to end unless it is hurt itself.
 func (w *world) otherTicks(ctx context.Context, steps ...step) func() error {
 	return func() error {
 		fmt.Fprintln(&w.log, "another handler ticks")
@@ -95,8 +92,12 @@ func (w *world) otherTicks(ctx context.Context, steps ...step) func() error {
 		}
 		defer l.kill()
 		for _, run := range steps {
-			if err := run(l); err != nil {
+			hurt := w.plan.hurt
+			if err := run(l); err != nil && w.plan.hurt == hurt {
 				return err
+			}
+			if l.dead {
+				break
 			}
 		}
 		return nil
