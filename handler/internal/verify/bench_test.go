@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -48,10 +50,12 @@ func records(n int) (all []fhirservice.Version) {
 }
 
 // BenchmarkDeepCheck compares everything of two live services against the way of the durable original, one GET a resource and one after the other, and against the
-// ceiling: the same bundles downloaded and thrown away, as many at a time. All in the same run, as the machine is.
+// ceiling: the same bundles downloaded and thrown away, as many at a time, each found through the next link of the one before. All in the same run, as the machine is.
 func BenchmarkDeepCheck(b *testing.B) {
-	const resources, asOriginal = 60_000, 60
+	const resources, asOriginal = 120_000, 60
 	data := records(resources)
+	// The sandbox keeps all resources in the memory of this process; let the collector not walk through them for the garbage of every few pages.
+	defer debug.SetGCPercent(debug.SetGCPercent(1000))
 	for b.Loop() {
 		r := newRig(b)
 		load(b, r.source, data)
@@ -59,18 +63,22 @@ func BenchmarkDeepCheck(b *testing.B) {
 		r.migrated()
 		r.distant()
 
-		before := time.Now()
-		report := r.check(Request{Kind: Deep, All: true})
-		ours := resources / time.Since(before).Seconds()
-		if report.Counts[Equal] != resources || len(report.Counts) != 1 {
-			b.Fatal(report.Counts)
+		// In turns, the best of three of each: whatever else the machine does hits both.
+		var ours, ceiling float64
+		for range 3 {
+			before := time.Now()
+			here, there := len(r.source.Calls()), len(r.destination.Calls())
+			report := r.check(Request{Kind: Deep, All: true})
+			ours = max(ours, resources/time.Since(before).Seconds())
+			if report.Counts[Equal] != resources || len(report.Counts) != 1 {
+				b.Fatal(report.Counts)
+			}
+			pages := append(reads(r.source, r.Source, here), reads(r.destination, r.Destination, there)...)
+			before = time.Now()
+			download(b, pages)
+			ceiling = max(ceiling, resources/time.Since(before).Seconds())
 		}
-		pages := append(reads(r.source, r.Source), reads(r.destination, r.Destination)...)
-		before = time.Now()
-		download(b, pages)
-		ceiling := resources / time.Since(before).Seconds()
-
-		before = time.Now()
+		before := time.Now()
 		for _, v := range data[:asOriginal] {
 			get(b, r.Source.Base()+"/"+v.Type+"/"+v.ID)
 			get(b, r.Destination.Base()+"/"+v.Type+"/"+v.ID)
@@ -91,29 +99,39 @@ func BenchmarkDeepCheck(b *testing.B) {
 	}
 }
 
-// reads are the URLs of all searches that a service was asked for.
-func reads(s *fhirservice.Service, behind *fhir.Service) (urls []string) {
-	for _, c := range s.Calls() {
-		if c.Kind == fhirservice.Search || c.Kind == fhirservice.Count {
-			urls = append(urls, behind.Base()+c.Path+"?"+c.RawQuery)
+// reads are the URLs of all searches that a service was asked for since call number from: those of one stretch in a row, since each page but the first is found through the one before.
+func reads(s *fhirservice.Service, behind *fhir.Service, from int) (chains [][]string) {
+	at := map[string]int{}
+	for _, c := range s.Calls()[from:] {
+		if c.Kind != fhirservice.Search && c.Kind != fhirservice.Count {
+			continue
 		}
+		q, _ := url.ParseQuery(c.RawQuery)
+		stretch := fmt.Sprint(c.Path, q["_lastUpdated"], q["_summary"], q["_count"])
+		if _, known := at[stretch]; !known {
+			at[stretch] = len(chains)
+			chains = append(chains, nil)
+		}
+		chains[at[stretch]] = append(chains[at[stretch]], behind.Base()+c.Path+"?"+c.RawQuery)
 	}
-	return urls
+	return chains
 }
 
-// download reads all URLs and throws the answers away, as many at a time as a DeepCheck reads.
-func download(b *testing.B, urls []string) {
+// download reads all URLs and throws the answers away, as many stretches at a time as a DeepCheck reads.
+func download(b *testing.B, chains [][]string) {
 	b.Helper()
-	todo := make(chan string, len(urls))
-	for _, u := range urls {
-		todo <- u
+	todo := make(chan []string, len(chains))
+	for _, c := range chains {
+		todo <- c
 	}
 	close(todo)
 	var wait sync.WaitGroup
 	for range 2 * sideBySide {
 		wait.Go(func() {
-			for u := range todo {
-				get(b, u)
+			for chain := range todo {
+				for _, u := range chain {
+					get(b, u)
+				}
 			}
 		})
 	}

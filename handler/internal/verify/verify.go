@@ -49,7 +49,7 @@ var (
 
 const (
 	// sideBySide bounds the parts of a run that are worked on together; each reads from both services.
-	sideBySide = 6
+	sideBySide = 8
 	// countsSideBySide bounds the parts of a run that only count.
 	countsSideBySide = 16
 	// maxTries is how often a part of a run is tried before it counts as not verifiable.
