@@ -77,7 +77,7 @@ func (p *platform) run(ctx context.Context, o Options, s span, versions []fhirse
 		return err
 	}
 	fmt.Fprintln(o.Out, "Every version and every deletion is at the destination, and equal.")
-	return nil
+	return p.checks(ctx, o)
 }
 
 // measure adds what is seen after the migration only.

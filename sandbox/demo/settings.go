@@ -36,6 +36,7 @@ func (p *platform) hostOptions(o Options, s span) functionshost.Options {
 			"AzureFunctionsJobHost__functionTimeout": "00:00:30",
 			"ExportTimerSchedule":                    "00:00:00.5",
 			"ImportTimerSchedule":                    "00:00:00.5",
+			"VerifyTimerSchedule":                    "00:00:00.5",
 
 			"AZURE_SourceUri":               p.source.URL(),
 			"AZURE_DestinationUri":          p.destination.URL(),
