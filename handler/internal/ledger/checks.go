@@ -30,17 +30,17 @@ func (c *Checks) columns() []column {
 	}
 }
 
-// Open lists a run that was inserted. ok is false when it was listed before.
+// Open lists a run that was inserted. ok is false when it is listed.
 func (c Checks) Open(r Run) (_ Checks, ok bool) {
-	if r.Number < c.NextRun {
+	if slices.Contains(c.OpenRuns, r.Number) {
 		return c, false
 	}
-	c.NextRun = r.Number + 1
+	c.NextRun = max(c.NextRun, r.Number+1)
 	c.OpenRuns = append(slices.Clone(c.OpenRuns), r.Number)
 	if r.Kind == "surface" {
-		c.LastSurface = r.Number
+		c.LastSurface = max(c.LastSurface, r.Number)
 	} else {
-		c.LastDeep = r.Number
+		c.LastDeep = max(c.LastDeep, r.Number)
 	}
 	return c, true
 }

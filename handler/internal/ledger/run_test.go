@@ -105,6 +105,11 @@ func TestChecksContinueTheOriginalsCounters(t *testing.T) {
 		if _, again := got.Open(Run{Number: 1}); again {
 			t.Error("a run was listed twice")
 		}
+		// Two starts at once: the one that was slower is listed too, and is not the last.
+		later, _ := got.Open(Run{Number: 3, Kind: "deep"})
+		if both, ok := later.Open(Run{Number: 2, Kind: "deep"}); !ok || len(both.OpenRuns) != 3 || both.LastDeep != 3 || both.NextRun != 4 {
+			t.Errorf("two at once: %+v", both)
+		}
 		if closed, ok := got.Close(1); !ok || len(closed.OpenRuns) != 0 || closed.LastDeep != 1 {
 			t.Errorf("closed: %+v", closed)
 		}
