@@ -40,7 +40,12 @@ func run(ctx context.Context, environ []string, clock func() time.Time, stdout i
 	if err == nil {
 		options.Migration, options.Verify, options.SettingsError = wire(set, clock, rand.Reader, log)
 	}
-	log.Info("handler started", "version", version, "commit", commit(), "port", port, "settings", set)
+	started := log.With("version", version, "commit", commit(), "port", port)
+	if options.SettingsError != nil {
+		started.Error("handler started, but does nothing: "+options.SettingsError.Error(), "event", "Settings")
+	} else {
+		started.Info("handler started", "settings", set)
+	}
 	return serve(ctx, listener, routes.New(options))
 }
 

@@ -1,9 +1,10 @@
-// Package ledger keeps what the migration knows, in the two storage tables of the durable original, so that every tick
-// can start from nothing and a storage browser shows what goes on.
+// Package ledger keeps what the migration knows, in the two storage tables of the durable original and one of its own, so
+// that every tick can start from nothing and a storage browser shows what goes on.
 //
-// Table "chunk" has one row (PartitionKey, RowKey as the app settings say): the next row number JobId, the watermark
-// since, and our own plannedTill, openWindows, totals and pinned. Table "export" has one row a window, under
-// RowKey + number. Columns that this package does not know are kept as they are.
+// The chunk row of table "chunk" (PartitionKey, RowKey as the app settings say) has the next row number JobId, the watermark
+// since, and our own plannedTill, openWindows, totals and pinned; outages, search parameters and checks have rows beside it,
+// so that they do not contend with it. Table "export" has one row a window, under RowKey + number, and the rows of checks.
+// Table "exceptions" has one row a refused line. Columns that this package does not know are kept as they are.
 //
 // Three rules hold everywhere, and callers rely on them:
 //
@@ -14,7 +15,7 @@
 //   - A conflict (ErrConflict, ErrExists) may be the echo of our own save whose reply was lost. The caller reloads and
 //     looks at the one column that it meant to set.
 //
-// Rows are found by key alone. Nothing here filters: both tables are one partition, and a filter would read all of it.
+// A tick finds rows by key alone: each table is one partition, and a filter on anything but keys would read all of it.
 //
 // There is a twin of the table service in memory (Memory), and a Gate to put before every call: both for the tests that let
 // a migration die at each of its saves.

@@ -137,8 +137,8 @@ func TestAWindowOutOfAttemptsIsHeldAndOthersGoOn(t *testing.T) {
 			}
 		}
 	}
-	if held != 1 {
-		t.Errorf("%d windows are held, want one", held)
+	if n := r.log.with("level=ERROR", "event=Held"); held != 1 || n != 1 {
+		t.Errorf("%d windows are held, %d said so, want one", held, n)
 	}
 }
 

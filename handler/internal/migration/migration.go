@@ -226,5 +226,8 @@ func (t *tick) save(ctx context.Context, was, next ledger.Window, moveErr error)
 	if err != nil {
 		return was, false, err
 	}
+	if next.Phase() == ledger.Held && was.Phase() != ledger.Held {
+		t.Log.Error("window held: it waits for an operator, others go on", "event", "Held", "window", next.Number, "reason", next.HeldReason)
+	}
 	return next, true, nil
 }

@@ -152,10 +152,6 @@ func (t *tick) unbalanced(w ledger.Window, i int, b staging.Books) (ledger.Windo
 		only = append(only, p.From+n)
 	}
 	next, err := w.ImportUnbalanced(i, only, b.Imported, b.Refused, reason, t.Clock())
-	if next.Phase() == ledger.Held {
-		t.Log.Error("window held", "event", "Import", "window", w.Number, "reason", reason)
-	} else {
-		t.Log.Warn("files are imported again", "event", "Import", "window", w.Number, "reason", reason)
-	}
+	t.Log.Warn("files are not imported as they were exported", "event", "Import", "window", w.Number, "reason", reason)
 	return next, err
 }

@@ -38,8 +38,12 @@ var azuresOwn = strings.Fields(`
 // underscore behind the prefix.
 var azuresFamilies = []string{"AZURE_CLI_", "AZURE_CORE_", "AZURE_DEFAULTS_", "AZURE_DEV_", "AZURE_EXTENSION_", "AZURE_STORAGE_"}
 
+// connectorEndings end the names that Azure's Service Connector makes: AZURE_<service>_RESOURCEENDPOINT.
+var connectorEndings = []string{"_RESOURCEENDPOINT", "_CONNECTIONSTRING", "_CLIENTID", "_CLIENTSECRET", "_TENANTID", "_SCOPE", "_LISTCONNECTIONSTRINGURL", "_LISTKEYURL"}
+
 func isAzures(name string) bool {
-	return slices.Contains(azuresOwn, name) || slices.ContainsFunc(azuresFamilies, func(family string) bool { return strings.HasPrefix(name, family) })
+	return slices.ContainsFunc(connectorEndings, func(ending string) bool { return strings.HasSuffix(strings.TrimPrefix(name, prefix), ending) }) ||
+		slices.Contains(azuresOwn, name) || slices.ContainsFunc(azuresFamilies, func(family string) bool { return strings.HasPrefix(name, family) })
 }
 
 // unknown sorts what is left of the spellings: a notice for each name that is accepted without effect, a problem for each that nobody

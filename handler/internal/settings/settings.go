@@ -76,9 +76,9 @@ type Settings struct {
 	EndDate time.Time
 	// Whether this is a range run, which ends at EndDate. Otherwise the migration follows the source until it is stopped.
 	SpecificRun bool
-	// Whether the whole system is exported at once; false exports type by type.
+	// Whether the whole system is exported at once. Type by type (false) is not supported yet, and refused.
 	IsParallel bool `default:"true" pinned:"always"`
-	// The types that are migrated type by type. SearchParameter is left out: see MigrateSearchParameters.
+	// The types to migrate type by type, which is not supported yet: no effect. SearchParameter is left out: see MigrateSearchParameters.
 	ResourceTypes []string `unset:"144 types of R4" pinned:"with IsParallel=false"`
 	// Whether every version of a resource is exported, not the current one alone.
 	ExportWithHistory bool `pinned:"always"`
@@ -87,11 +87,11 @@ type Settings struct {
 	// Accepts that without ExportWithDelete, resources deleted at the source come back alive at the
 	// destination: the window in which one was created exports it as it was at that window's end.
 	AllowDeletedToReturn bool
-	// Whether the export is de-identified with ConfigFile. If in doubt, nothing is exported.
+	// Whether the export is de-identified with ConfigFile. That is not supported yet, and refused: nothing identified moves where it was asked for.
 	IsExportDeidentified bool `alias:"ExportDeidentified" pinned:"always"`
 	// The de-identification configuration in the container `anonymization` of the source's export account, with or without `.json`.
 	ConfigFile string `pinned:"with IsExportDeidentified=true"`
-	// Whether custom search parameters are copied before the first import, and the destination reindexed.
+	// Whether custom search parameters are copied before the first import, and the destination reindexed. It takes the role FHIR Data Contributor there.
 	MigrateSearchParameters bool `default:"true"`
 	// The mode of $import: `IncrementalLoad` keeps versions and times; `InitialLoad` makes every resource version 1,
 	// changed now, and needs a destination in initial-import mode.
@@ -99,7 +99,7 @@ type Settings struct {
 
 	// The longest length of a window in system mode, in units of ExportChunkDuration.
 	ExportChunkTime int `section:"Windows" default:"30" bounds:"1 to a hundred years"`
-	// The longest length of a window in type mode, in units of ExportChunkDuration.
+	// The longest length of a window in type mode, in units of ExportChunkDuration: no effect yet.
 	ResourceExportChunkTime int `default:"30" bounds:"1 to a hundred years"`
 	// The unit of ExportChunkTime and ResourceExportChunkTime. A day has 24 hours: windows are in UTC.
 	ExportChunkDuration ChunkUnit `default:"Days"`
