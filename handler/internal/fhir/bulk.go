@@ -227,6 +227,7 @@ type bulkResult struct {
 // parsePage reads a page. Its error is of a bundle that is none, or is not whole.
 func parsePage(text string) (b bulkResult, err error) {
 	p := &scanner{s: text}
+	b.resources = make([]Resource, 0, min(len(text)/1024+1, bulkPage))
 	p.object(func(name string) {
 		switch {
 		case name == "resourceType":
