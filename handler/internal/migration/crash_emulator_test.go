@@ -44,12 +44,8 @@ func TestCrashInTheEmulator(t *testing.T) {
 		for at < len(p.effects)-1 && !b.possible(p.effects[at]) {
 			at++
 		}
-		var meanwhile []step
-		if b == pauseBefore || b == pauseAfter {
-			meanwhile = exportFirst.steps()
-		}
 		inEmulator := func(ctx context.Context) (*world, error) { return ws.inEmulator(ctx, emulator.ConnectionString()) }
-		if !strike(t, inEmulator, p, b, at, meanwhile...) {
+		if !strike(t, inEmulator, p, b, at, anotherTicks(exportStep, importStep)) {
 			t.Fatal("that is enough")
 		}
 		runs++

@@ -154,6 +154,7 @@ func (l *life) tableCall(ctx context.Context, c ledger.Call, do func() error) er
 	return l.pass(ctx, l.world.witness.tableEffect(c), func() error {
 		err := do()
 		l.world.witness.saved(c) // after an error, too: a conflict may be the echo of a save whose reply was lost
+		l.world.checkWatermark(ctx, c)
 		return err
 	})
 }

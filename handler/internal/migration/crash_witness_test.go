@@ -34,13 +34,13 @@ type witness struct {
 	named     map[string]bool   // ids of exports that a row named once
 	names     map[int]string    // id of the export that a window names now
 	cancelled map[string]bool
-	firsts    map[string]bool
+	counts    map[string]int
 	wrong     []string
 }
 
 func newWitness(rows *ledger.Ledger, set settings.Settings) *witness {
 	return &witness{rows: rows, settings: set, seen: map[string]int{}, jobs: map[string]string{}, bodies: map[string]string{}, started: map[string]bool{},
-		named: map[string]bool{}, names: map[int]string{}, cancelled: map[string]bool{}, firsts: map[string]bool{}}
+		named: map[string]bool{}, names: map[int]string{}, cancelled: map[string]bool{}, counts: map[string]int{}}
 }
 
 // fhirCall is a call to a FHIR service.
@@ -146,13 +146,19 @@ func (w *witness) job(id string) string {
 	return w.jobs[id]
 }
 
-// first says whether it is asked about what for the first time.
-func (w *witness) first(what string) bool {
+// complain notes what may not happen.
+func (w *witness) complain(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before := w.firsts[what]
-	w.firsts[what] = true
-	return !before
+	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
+}
+
+// count counts calls of a kind, this one included.
+func (w *witness) count(what string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts[what]++
+	return w.counts[what]
 }
 
 // tableEffect names a write by its table and row. What is random in a key, or differs from run to run, is left out.

@@ -111,7 +111,7 @@ func crashJobTime(lines int) time.Duration {
 }
 
 // crashData has a window that is imported in two payloads, one that is too large for an export, months of nothing, and one
-// that removes resources; then nothing more.
+// that removes resources; then nothing more, which the source cannot say at once.
 func crashData() []fhirservice.Version {
 	observation := func(id string, number int, at time.Time) fhirservice.Version {
 		return fhirservice.Version{Type: "Observation", ID: id, VersionID: fmt.Sprint(number), LastUpdated: at,
@@ -132,8 +132,8 @@ func crashConflict() fhirservice.Version {
 }
 
 // misfortune is what the services do in every run, whoever calls: an export of the whole second window is too large, the
-// first export of the last one fails, so does the fourth import; a poll and a post are turned away once. It is called before
-// each call is served.
+// first export of the last one fails, so does the fourth import; a poll and a post are turned away once, and so is the count
+// behind the last window, until it is exported uncounted. It is called before each call is served.
 func (w *world) misfortune(c fhirCall) {
 	w.source.ClearFaults()
 	w.destination.ClearFaults()
@@ -146,10 +146,12 @@ func (w *world) misfortune(c fhirCall) {
 	switch {
 	case c.export != nil && c.export.Since.Before(day(45)) && c.export.Till.After(day(50)):
 		failJob(w.source, fhirservice.Export, http.StatusRequestEntityTooLarge)
-	case c.export != nil && c.export.Since.After(day(190)) && w.witness.first("export of the last window"):
+	case c.export != nil && c.export.Since.After(day(190)) && c.export.Since.Before(day(210)) && w.witness.count("exports of the last window") == 1:
 		failJob(w.source, fhirservice.Export, http.StatusInternalServerError)
-	case strings.Contains(w.witness.job(c.polledExport), "of ["+day(1).Format(time.DateOnly)) && w.witness.first("poll of the first window"):
+	case strings.Contains(w.witness.job(c.polledExport), "of ["+day(1).Format(time.DateOnly)) && w.witness.count("polls of the first window") == 1:
 		turnAway(w.source, fhirservice.ExportStatus, http.StatusServiceUnavailable)
+	case strings.Contains(c.text, "_summary=count&_since=2024-08-18") && w.witness.count("counts behind the last window") <= maxCountTries:
+		turnAway(w.source, fhirservice.HistoryCount, http.StatusTooManyRequests)
 	case c.importBody != nil && w.witness.newImport(c):
 		switch w.witness.imports() {
 		case 2:
