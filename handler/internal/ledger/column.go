@@ -145,11 +145,17 @@ func jsonColumn[T any](name string, field *T, empty func(T) bool) column {
 			if empty(*field) {
 				return "", nil
 			}
-			b, err := json.Marshal(*field)
-			if err == nil && len(utf16.Encode([]rune(string(b)))) > maxJSON {
-				err = fmt.Errorf("%d characters of JSON, more than the %d that a property holds", len(b), maxJSON)
+			var text strings.Builder
+			e := json.NewEncoder(&text)
+			e.SetEscapeHTML(false) // a text with < would take six times its room
+			if err := e.Encode(*field); err != nil {
+				return nil, err
 			}
-			return string(b), err
+			s := strings.TrimSuffix(text.String(), "\n")
+			if n := len(utf16.Encode([]rune(s))); n > maxJSON {
+				return nil, fmt.Errorf("%d characters of JSON, more than the %d that a property holds", n, maxJSON)
+			}
+			return s, nil
 		}}
 }
 

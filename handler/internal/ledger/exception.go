@@ -150,7 +150,13 @@ func (l *Ledger) AddException(ctx context.Context, e Exception) error {
 	if err != nil {
 		return fmt.Errorf("insert exception %s: %w", e.ID, err)
 	}
-	if _, err = l.exceptions.insert(ctx, l.partition, e.ID, p); errors.Is(err, ErrExists) {
+	_, err = l.exceptions.insert(ctx, l.partition, e.ID, p)
+	if errors.Is(err, ErrNotFound) { // the other tables are older than this one: a migration that was taken over, or a new name
+		if err = l.exceptions.create(ctx); err == nil {
+			_, err = l.exceptions.insert(ctx, l.partition, e.ID, p)
+		}
+	}
+	if errors.Is(err, ErrExists) {
 		return nil
 	}
 	return err

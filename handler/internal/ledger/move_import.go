@@ -159,7 +159,13 @@ func (w Window) ImportUnbalanced(i int, only []int, imported, refused int64, rea
 	}
 	w = w.repost(i, time.Time{}).logged(now, reason)
 	w.FailureReason = reason
-	if len(only) == 0 || len(only) > filesAgain { // all is posted again, when an operator says so
+	all := len(only)
+	for j, q := range w.Payloads {
+		if j != i {
+			all += len(q.Only)
+		}
+	}
+	if len(only) == 0 || all > filesAgain { // all is posted again, when an operator says so
 		w.HeldReason = reason
 		return w.counted(), nil
 	}
@@ -171,7 +177,7 @@ func (w Window) ImportUnbalanced(i int, only []int, imported, refused int64, rea
 	return w.counted(), nil
 }
 
-// filesAgain is how many files of a payload are imported again by themselves, at most.
+// filesAgain is how many files of a window are imported again by themselves, at most: their numbers are on the row.
 const filesAgain = 50
 
 func postedBlob(n, post int) string { return fmt.Sprintf("import_payload_%d_post_%d.json", n, post) }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"fhirmigration/handler/internal/ledger"
 	"fhirmigration/handler/internal/staging"
 )
@@ -112,6 +114,8 @@ func (t *tick) recordLog(ctx context.Context, w ledger.Window, e refusedFile, ro
 		return 0, nil
 	}
 	seen := map[[2]int64]bool{}
+	rows := errgroup.Group{} // side by side: a window may have thousands
+	rows.SetLimit(2 * sideBySide)
 	err := t.Staging.ErrorLog(ctx, e.LogURL, func(r staging.Refusal) (bool, error) {
 		at := [2]int64{r.Offset, r.Line}
 		if named >= e.Count || named >= int64(room) {
@@ -124,8 +128,12 @@ func (t *tick) recordLog(ctx context.Context, w ledger.Window, e refusedFile, ro
 		x := t.exception(w, e, fmt.Sprintf("%s %d %d %d", e.LogURL, r.Offset, r.Line, named))
 		x.Kind, x.Reason, x.ResourceID, x.Line, x.Offset, x.Lines = kindOfRefusal(r.Text), r.Text, r.ResourceID, r.Line, r.Offset, 1
 		named++
-		return true, t.Ledger.AddException(ctx, x)
+		rows.Go(func() error { return t.Ledger.AddException(ctx, x) })
+		return true, nil
 	})
+	if failed := rows.Wait(); failed != nil {
+		return 0, failed
+	}
 	if errors.Is(err, staging.ErrNotFound) {
 		t.Log.Warn("an error log is not there", "event", "Import", "window", w.Number, "errorLog", e.LogURL)
 		err = nil

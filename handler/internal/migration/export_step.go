@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,10 +39,14 @@ func (t *tick) exportParts(ctx context.Context) error {
 			return nil
 		}
 		if err := t.startMigration(ctx); passing(err) {
+			t.sum.Waiting = err.Error()
 			return nil
 		} else if err != nil || t.chunk.PlannedTill.IsZero() {
 			return err // or there is nothing to migrate yet
 		}
+	}
+	if err := t.pinnedChanged("SourceUri"); err != nil { // jobs of the other source are not to be asked for at this one
+		return err
 	}
 	parts := []func(context.Context) error{t.pollExports, t.closeDone, t.completeSplits}
 	if !t.paused() {
@@ -121,6 +127,9 @@ func (t *tick) pollExport(ctx context.Context, w ledger.Window) (_ ledger.Window
 		next, _, err = t.save(ctx, w, next, moveErr)
 		return next, "", err
 	}
+	if kindOf(err) == fhir.Transient && t.Clock().Sub(w.StartTime) >= t.Settings.ExportDeadline() {
+		return t.cancelStuckExport(ctx, w) // the service is there, or cancelling waits too, but this job's status never comes
+	}
 	next, err := t.wait(ctx, w, withRole(err, roleExporter, "source"))
 	return next, "", err
 }
@@ -132,7 +141,8 @@ func (t *tick) cancelStuckExport(ctx context.Context, w ledger.Window) (_ ledger
 	t.Log.Warn("export is stuck", "event", "Export", "window", w.Number, "exportId", w.ExportID, "reason", reason)
 	cancelled := w
 	if err := t.Source.CancelExport(ctx, w.ExportStatusURL); passing(err) {
-		return w, "", nil // asked again on the next tick
+		next, err := t.wait(ctx, w, err)
+		return next, "", err
 	} else if err != nil { // a retired service refuses to cancel
 		cancelled = w.OrphanRecorded(w.ExportStatusURL, t.Clock())
 	}
@@ -153,16 +163,15 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 	m := body.manifest
 	counted, disbelief, err := t.believe(ctx, w, m.Lines())
 	switch {
-	case err != nil && halting(err):
-		next, err := t.wait(ctx, w, withRole(err, roleReader, "source"))
-		return next, "", err
-	case err != nil && w.CountTries+1 < maxCountTries:
+	case err != nil && !uncountable(err):
+		return t.waitForCount(ctx, w, withRole(err, roleReader, "source"))
+	case err != nil && w.CountTries+1 < maxCountTries && kindOf(err) != fhir.Gone:
 		t.Log.Info("the source could not be counted after the export", "window", w.Number, "error", err.Error())
 		next, moveErr := w.CountMissing(err.Error(), t.nextPoll(err))
 		next, _, err = t.save(ctx, w, next, moveErr)
 		return next, "", err
-	case err != nil && m.Lines() == 0: // an empty answer is believed only when the source says so too
-		return t.failExport(ctx, w, fmt.Sprintf("the export is empty and the source could not be counted: %v", err))
+	case err != nil && m.Lines() == 0 && !emptyBefore(w): // an empty answer needs a second witness: another export
+		return t.failExport(ctx, w, fmt.Sprintf("%s, and the source could not be counted: %v", exportedNothing, err))
 	case disbelief != "":
 		return t.failExport(ctx, w, disbelief)
 	}
@@ -180,6 +189,31 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 	if saved {
 		t.Log.Info("export completed", "event", "Export", "window", w.Number, "exportId", w.ExportID, "lines", m.Lines(), "files", len(m.Files), "sourceCount", counted, "payloads", len(payloads))
 	}
+	return next, "", err
+}
+
+// exportedNothing begins the reason of an attempt that brought nothing while the source could not be counted.
+const exportedNothing = "the export is empty"
+
+// emptyBefore says whether an earlier export of w brought nothing either. Where nothing can be counted, two exports that are empty
+// are all the proof there is.
+func emptyBefore(w ledger.Window) bool {
+	return slices.ContainsFunc(w.AttemptLog, func(a ledger.Attempt) bool { return strings.Contains(a.What, exportedNothing) })
+}
+
+// uncountable says whether a count will never be had: the service is retired, or refuses to count so much. Any other error is
+// waited for: nothing is called done unverified because a service was busy.
+func uncountable(err error) bool { return kindOf(err) == fhir.Gone || kindOf(err) == fhir.Refused }
+
+// waitForCount asks for the count, and with it for the export, again later. One that cannot be had until the export's deadline holds
+// the window.
+func (t *tick) waitForCount(ctx context.Context, w ledger.Window, cause error) (_ ledger.Window, tooLarge string, _ error) {
+	if t.Clock().Sub(w.StartTime) < t.Settings.ExportDeadline() {
+		next, err := t.wait(ctx, w, cause)
+		return next, "", err
+	}
+	next, moveErr := w.Hold("the export has ended, but the source cannot be counted to verify it: "+cause.Error(), t.Clock())
+	next, _, err := t.save(ctx, w, next, moveErr)
 	return next, "", err
 }
 

@@ -44,19 +44,23 @@ func (t *tick) pollImports(ctx context.Context) error {
 	errs := make([]error, len(t.windows))
 	g := errgroup.Group{}
 	g.SetLimit(sideBySide)
-	polled := make([]int, len(t.windows))
+	polled, finished := make([]int, len(t.windows)), make([]bool, len(t.windows))
 	for i, w := range t.windows {
 		if w.Phase() != ledger.Importing {
 			continue
 		}
 		g.Go(func() error {
 			t.windows[i], polled[i], errs[i] = t.followImports(ctx, w)
+			finished[i] = t.windows[i].Phase() == ledger.Done
 			return nil
 		})
 	}
 	g.Wait()
-	for _, n := range polled {
+	for i, n := range polled {
 		t.sum.Polled += n
+		if finished[i] {
+			t.sum.Imported++
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -169,9 +173,6 @@ func (t *tick) finishWindow(ctx context.Context, w ledger.Window, files []stagin
 		t.Log.Warn("lines were refused", "event", "Import", "window", w.Number, "refused", refusedByType, "errorLogs", all.logs)
 	}
 	next, moveErr := w.ImportsDone(refusedByType, note, t.Clock())
-	next, saved, err := t.save(ctx, w, next, moveErr)
-	if saved {
-		t.sum.Imported++
-	}
+	next, _, err := t.save(ctx, w, next, moveErr)
 	return next, err
 }

@@ -30,10 +30,10 @@ func spoolManifest(into **manifestBody) func(io.Reader) error {
 			return err
 		}
 		*into = b
-		if b.manifest, err = staging.ReadManifest(b); errors.Is(err, staging.ErrExportErrors) {
-			return fmt.Errorf("%w: %w", errManifest, err)
-		} else if err != nil {
+		if b.manifest, err = staging.ReadManifest(b); errors.Is(err, io.ErrUnexpectedEOF) {
 			return err
+		} else if err != nil {
+			return fmt.Errorf("%w: %w", errManifest, err)
 		}
 		_, err = b.Seek(0, io.SeekStart)
 		return err

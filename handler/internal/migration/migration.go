@@ -58,9 +58,9 @@ func New(o Options) *Migration {
 }
 
 // CallTime is how long one call to a FHIR service may take: 100 s, as the status of an import answers up to 60 s late, but
-// never more than half of a step's budget.
+// never more than three quarters of a step's budget.
 func CallTime(s settings.Settings) time.Duration {
-	return min(100*time.Second, s.StepBudget()/2)
+	return min(100*time.Second, s.StepBudget()*3/4)
 }
 
 // Summary says what a step did. Its JSON goes to the invocation's log.

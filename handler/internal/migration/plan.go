@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"fhirmigration/handler/internal/fhir"
@@ -44,13 +46,27 @@ func (t *tick) startMigration(ctx context.Context) error {
 	return nil
 }
 
+// pinnedChanged names what differs of settings that must not change half-way: of names, or of all of them without names. While
+// something does, nothing is begun with the other value: windows would hold other data than the rest, or jobs be asked for at a
+// service that never had them.
+func (t *tick) pinnedChanged(names ...string) error {
+	now := t.Settings.Pinned()
+	if len(names) > 0 {
+		maps.DeleteFunc(now, func(name, _ string) bool { return !slices.Contains(names, name) })
+	}
+	if diff := t.chunk.PinnedDifference(now); diff != "" {
+		return fmt.Errorf("nothing new is planned or begun: settings changed that must not change half-way: %s; set them back, or use new table names for a new migration", diff)
+	}
+	return nil
+}
+
 // plan makes windows until enough are open or nothing is left to plan.
 func (t *tick) plan(ctx context.Context) error {
 	if _, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Pin(t.Settings.Pinned()) }); err != nil {
 		return err
 	}
-	if diff := t.chunk.PinnedDifference(t.Settings.Pinned()); diff != "" {
-		return fmt.Errorf("nothing new is planned: settings changed that must not change half-way: %s; set them back, or use new table names for a new migration", diff)
+	if err := t.pinnedChanged(); err != nil {
+		return err
 	}
 	if t.count(ledger.Held) >= maxHeld {
 		t.sum.Waiting = fmt.Sprintf("%d windows are held", maxHeld)
@@ -156,6 +172,8 @@ func (t *tick) planUncounted(ctx context.Context, since, limit time.Time, cause 
 	if halting(cause) {
 		return false, cause
 	}
+	ctx, cancel := afterEffect(ctx) // the try counts, also when it used up the step's budget
+	defer cancel()
 	if t.chunk.CountTries+1 < maxCountTries {
 		notBefore := t.nextPoll(cause)
 		_, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.CountMissing(since, notBefore) })
@@ -233,7 +251,7 @@ func (t *tick) jump(ctx context.Context, since, till, limit time.Time) (moved bo
 	}
 	to, found, err := t.first(ctx, fhir.Period{Since: since, Till: limit})
 	if err != nil {
-		return false, err
+		return t.planUncounted(ctx, since, limit, err)
 	}
 	to = to.Truncate(time.Millisecond)
 	if !found {

@@ -71,6 +71,13 @@ func (t *tick) applyImport(ctx context.Context, w ledger.Window, i int, o import
 		return w.ImportDone(i, o.books.Imported, o.books.Refused)
 	case jobStatus(o.err) == http.StatusNotFound: // the storage service's own 404: an input file is not there
 		t.Log.Warn("exported files are gone", "event", "Import", "window", w.Number, "payload", i+1, "reason", o.err.Error())
+		for j, q := range w.Payloads { // what is exported again must not be imported beside what still runs
+			if j != i && q.State == ledger.Posted {
+				if err := t.Destination.CancelImport(ctx, q.StatusURL); err != nil {
+					t.Log.Info("an import could not be cancelled", "window", w.Number, "payload", j+1, "error", err.Error())
+				}
+			}
+		}
 		return w.FilesGone(o.err.Error(), t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
 	case kindOf(o.err) == fhir.JobFailed, unknown && p.Unknown+1 >= maxUnknownPolls:
 		return t.importFailed(w, i, o.err.Error(), files)
@@ -80,6 +87,9 @@ func (t *tick) applyImport(ctx context.Context, w ledger.Window, i int, o import
 	err := withRole(o.err, roleImporter, "destination")
 	t.Log.Info("waiting", "window", w.Number, "payload", i+1, "error", err.Error())
 	next, moveErr := w.ImportStillRunning(i, ledger.Unknown, t.Clock(), t.nextPoll(err))
+	if kindOf(err) == fhir.Transient && moveErr == nil { // a status that never comes is stuck as well
+		return t.cancelStuck(ctx, next, i)
+	}
 	if passing(err) {
 		return next, moveErr
 	}

@@ -21,6 +21,10 @@ const (
 // importAfterSearchParameters runs the parts of the import step that ask the destination. Custom search parameters come first: what is
 // imported after them is indexed while it is loaded. Until they are copied nothing is posted; what runs is followed.
 func (t *tick) importAfterSearchParameters(ctx context.Context) error {
+	// Jobs of another destination are not to be asked for at this one, and nothing is imported there that belongs with the rest.
+	if err := t.pinnedChanged("DestinationUri", "ImportMode"); err != nil {
+		return err
+	}
 	ready, err := t.searchParameters(ctx)
 	parts := t.importParts
 	if !ready {
@@ -146,15 +150,20 @@ func (t *tick) writeParameters(ctx context.Context, row ledger.SearchParameters,
 	return row, nil
 }
 
-// lacking are the parameters of the source of whose URL the destination has none; different are those that mean something else there.
+// lacking are the parameters of the source of whose URL the destination has none; different are those that mean something else there,
+// or whose id another one has there, which would be replaced.
 func lacking(source, destination []fhir.SearchParameter) (missing, different []fhir.SearchParameter) {
 	byURL := make(map[string]fhir.SearchParameter, len(destination))
+	taken := make(map[string]bool, len(destination))
 	for _, p := range destination {
 		byURL[p.URL] = p
+		taken[p.ID] = true
 	}
 	for _, p := range source {
 		there, defined := byURL[p.URL]
 		switch {
+		case !defined && taken[p.ID]:
+			different = append(different, p)
 		case !defined:
 			missing = append(missing, p)
 		case !p.Same(there):

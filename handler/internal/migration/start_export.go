@@ -14,6 +14,9 @@ import (
 
 // startExports starts the oldest planned windows, as many as may run together.
 func (t *tick) startExports(ctx context.Context) error {
+	if t.pinnedChanged() != nil { // planning has said so
+		return nil
+	}
 	running := t.count(ledger.Exporting)
 	for _, w := range t.windows {
 		if w.Claimed(t.Clock()) {
@@ -31,7 +34,7 @@ func (t *tick) startExports(ctx context.Context) error {
 		next, err := t.startExport(ctx, w)
 		t.windows[i] = next
 		errs = append(errs, err)
-		if halting(err) {
+		if halting(err) || kindOf(err) == fhir.Refused { // the next one would be refused as well
 			break
 		}
 		if next.Phase() == ledger.Exporting || next.Claimed(t.Clock()) {
@@ -113,7 +116,7 @@ func (t *tick) claim(ctx context.Context, w ledger.Window) (_ ledger.Window, own
 // recorded: $export only reads, so starting it again is harmless, but not free.
 func (t *tick) kickOffFailed(ctx context.Context, w ledger.Window, owner string, cause error) (ledger.Window, error) {
 	orphan := maybeStarted(cause)
-	if passing(cause) || halting(cause) {
+	if passing(cause) || kindOf(cause) != 0 { // an answer that is not the job's outcome is no failed attempt
 		next, moveErr := w.ClaimDropped(owner, cause.Error(), orphan, t.Clock(), t.nextPoll(cause))
 		next, _, err := t.save(ctx, w, next, moveErr)
 		t.Log.Info("the source did not take the export now", "window", w.Number, "error", cause.Error())

@@ -66,9 +66,9 @@ func (m *Migration) maxAttempts() int {
 }
 
 // passing says whether err goes away by itself, so that waiting is all there is to do and nobody need be told: the service
-// is busy or away, or the step's own budget is over.
+// is busy or away, or the step's own time is over.
 func passing(err error) bool {
-	return kindOf(err) == fhir.Transient || errors.Is(err, context.DeadlineExceeded)
+	return kindOf(err) == fhir.Transient || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // halting says whether err concerns every call that would follow, so that the step ends here. It goes on by itself once the
