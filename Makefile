@@ -14,8 +14,9 @@ export DATA CHAOS KEEP SEED RESOURCES
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
-demo: build sandbox/node_modules ## migrate five years of data between two FHIR services on this machine (DATA= CHAOS=1 KEEP=1)
-	@CGO_ENABLED=0 go run -trimpath ./sandbox
+demo: sandbox/node_modules ## migrate five years of data between two FHIR services on this machine (DATA= CHAOS=1 KEEP=1 SEED= RESOURCES=)
+	$(BUILD) -o bin/ ./handler ./sandbox
+	@bin/sandbox
 
 test: lint build sandbox/node_modules ## all tests; none is skipped
 	go test -count=1 ./...
