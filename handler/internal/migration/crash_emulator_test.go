@@ -38,7 +38,7 @@ func TestCrashInTheEmulator(t *testing.T) {
 	p := ws.inPeace(t, exportFirst)
 	blows := []blow{killBefore, killAfter, loseReply, retryEchoed, timeOut, pauseBefore, pauseAfter}
 	runs := 0
-	for n := 0; n < len(p.effects); n += 10 * crashEvery {
+	for n := 0; n < len(p.effects); n += 13 * crashEvery {
 		b := blows[runs%len(blows)]
 		at := n
 		for at < len(p.effects)-1 && !b.possible(p.effects[at]) {
