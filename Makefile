@@ -4,12 +4,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+ARCH ?= amd64
+DIST ?= dist
 BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # What the demo reads; empty is its default. See sandbox/README.md.
 export DATA CHAOS KEEP SEED RESOURCES
 
-.PHONY: help demo test lint build bench race package clean
+.PHONY: help demo test lint build bench race package publish clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -35,12 +37,18 @@ bench: sandbox/node_modules ## speed and memory, as ratios against something run
 race: sandbox/node_modules ## all tests under the race detector
 	CGO_ENABLED=1 go test -race -count=1 ./...
 
-package: ## dist/app.zip: what the function app needs, and nothing else (linux/amd64)
-	rm -rf dist && mkdir -p dist/app/bin
-	GOOS=linux GOARCH=amd64 $(BUILD) -o dist/app/bin/handler ./handler
-	cp host.json dist/app/
-	for f in */function.json; do mkdir -p "dist/app/$$(dirname "$$f")" && cp "$$f" "dist/app/$$f"; done
-	cd dist/app && zip -q -r ../app.zip .
+# The same sources give the same bytes. ARCH is for trying the package on another machine: Functions plans are amd64.
+package: ## dist/app and dist/app.zip: what the function app needs, and nothing else (linux/amd64; DIST= is another folder)
+	@mkdir -p $(DIST)
+	GOOS=linux GOARCH=$(ARCH) $(BUILD) -o $(DIST)/handler ./handler
+	@go run ./infra/package -handler $(DIST)/handler -to $(DIST)
+	@rm $(DIST)/handler
+
+publish: ## publish dist/app to the function app APP=<name> (needs Azure Functions Core Tools and az login)
+	@test -n "$(APP)" || { echo "say which function app: make publish APP=<name>" >&2; exit 1; }
+	@command -v func >/dev/null || { echo "func is not there. Install Azure Functions Core Tools 4 (npm install -g azure-functions-core-tools@4), then az login" >&2; exit 1; }
+	@$(MAKE) --no-print-directory package
+	cd $(DIST)/app && func azure functionapp publish "$(APP)" --custom
 
 clean: ## remove what was built
 	rm -rf bin dist sandbox/node_modules

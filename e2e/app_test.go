@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,8 @@ import (
 var (
 	emulator *azurite.Server
 	appRoot  string // the function app's folder: host.json, the functions, bin/handler
+
+	distFolder string // what make package made: app and app.zip
 )
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
@@ -38,7 +41,7 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(folder)
-	appRoot = folder
+	distFolder = folder
 	if err := buildApp(folder); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -51,30 +54,14 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// buildApp puts the function app together as make package does.
+// buildApp makes the package that is published, and unpacks it into folder: what the tests drive is what Azure would run.
 func buildApp(folder string) error {
-	out, err := exec.Command("go", "build", "-o", filepath.Join(folder, "bin", "handler"), "fhirmigration/handler").CombinedOutput()
+	out, err := exec.Command("make", "-C", "..", "package", "ARCH="+runtime.GOARCH, "VERSION=v0-e2e", "DIST="+folder).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("build the handler: %w\n%s", err, out)
+		return fmt.Errorf("make package: %w\n%s", err, out)
 	}
-	files, err := filepath.Glob("../*/function.json")
-	if err != nil {
-		return err
-	}
-	for _, f := range append(files, "../host.json") {
-		to := filepath.Join(folder, strings.TrimPrefix(f, "../"))
-		b, err := os.ReadFile(f)
-		if err == nil {
-			err = os.MkdirAll(filepath.Dir(to), 0o755)
-		}
-		if err == nil {
-			err = os.WriteFile(to, b, 0o644)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	appRoot = filepath.Join(folder, "unpacked")
+	return unzip(filepath.Join(folder, "app.zip"), appRoot)
 }
 
 // app is a function app at work between two FHIR services.
