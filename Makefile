@@ -9,14 +9,14 @@ DIST ?= dist
 BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # What the demo reads; empty is its default. See sandbox/README.md.
-export DATA CHAOS KEEP SEED RESOURCES
+export DATA CHAOS KEEP SEED RESOURCES MODE
 
 .PHONY: help demo test lint build bench race package publish clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
-demo: sandbox/node_modules ## migrate five years of data between two FHIR services on this machine (DATA= CHAOS=1 KEEP=1 SEED= RESOURCES=)
+demo: sandbox/node_modules ## migrate five years of data between two FHIR services on this machine (DATA= CHAOS=1 KEEP=1 SEED= RESOURCES= MODE=)
 	$(BUILD) -o bin/ ./handler ./sandbox
 	@bin/sandbox
 

@@ -38,11 +38,21 @@ func (p *platform) checks(ctx context.Context, o Options) error {
 			return fmt.Errorf("%s: %w", check.name, err)
 		}
 		fmt.Fprintf(o.Out, "  %s: %s; %s %s in %s\n", check.name, answer.Verdict, progress.Thousands(answer.Progress.Done), answer.Progress.Unit, seconds(o.Clock().Sub(began)))
-		if answer.State != "done" || len(answer.Counts) != 1 || answer.Counts["equal"] == 0 {
+		if answer.State != "done" || !p.mode.agrees(answer.Counts) {
 			return errChecks
 		}
 	}
 	return nil
+}
+
+// agrees says whether what a check counted, by outcome, fits a comparison that found nothing.
+func (m mode) agrees(counts map[string]int64) bool {
+	for outcome, n := range counts {
+		if n > 0 && outcome != "equal" && !(m.uncounted && outcome == "notVerifiable") {
+			return false
+		}
+	}
+	return counts["equal"] > 0
 }
 
 // check starts a check and follows it to its end.

@@ -6,7 +6,7 @@
 // prints what it measured (report.go, figures.go). On request the handler is killed every few seconds meanwhile (app.go).
 //
 // The demo succeeds when every version and every deletion of the source is at the destination, digit for digit, and
-// nothing else is.
+// nothing else is; in another mode than the default (mode.go), when what that mode moves is.
 package demo
 
 import (
@@ -40,6 +40,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
+	fmt.Fprintf(o.Out, "Moved is %s.\n", p.mode.about)
 	fmt.Fprintf(o.Out, "Source %s, destination %s, functions host %s.\n", p.source.URL(), p.destination.URL(), p.app.current().URL())
 
 	err = p.run(ctx, o, s, versions)
@@ -64,7 +65,16 @@ func (p *platform) run(ctx context.Context, o Options, s span, versions []fhirse
 	f.busy = busy(p.source.Busy(), p.destination.Busy())
 	f.kills, f.restarts = p.app.counts()
 
-	report := compare.Versions(versions, p.destination.Versions())
+	windows, err := p.ledger.Windows(ctx)
+	if err != nil {
+		return err
+	}
+	f.exports, f.imports = progress.Together(windows)
+	expected, err := p.mode.expected(versions, windows)
+	if err != nil {
+		return err
+	}
+	report := compare.Versions(expected, p.destination.Versions())
 	fmt.Fprintln(o.Out)
 	if err := printComparison(o.Out, report); err != nil {
 		return err
@@ -76,21 +86,16 @@ func (p *platform) run(ctx context.Context, o Options, s span, versions []fhirse
 	if err := verdictOn(report, compare.Versions(versions, p.source.Versions())); err != nil {
 		return err
 	}
-	fmt.Fprintln(o.Out, "Every version and every deletion is at the destination, and equal.")
+	fmt.Fprintln(o.Out, p.mode.verdict)
 	return p.checks(ctx, o)
 }
 
 // measure adds what is seen after the migration only.
 func (p *platform) measure(ctx context.Context, f *figures) error {
-	windows, err := p.ledger.Windows(ctx)
-	if err != nil {
-		return err
+	err := p.app.revive(ctx)
+	if err == nil {
+		f.memory, err = p.idleMemory(ctx)
 	}
-	f.exports, f.imports = progress.Together(windows)
-	if err := p.app.revive(ctx); err != nil {
-		return err
-	}
-	f.memory, err = p.idleMemory(ctx)
 	return err
 }
 

@@ -11,6 +11,8 @@ import (
 
 // Options say what the demo does.
 type Options struct {
+	// Mode is what is shown: one of the modes of mode.go, "" for the whole system.
+	Mode string
 	// Data is a file or a folder of NDJSON to migrate in place of synthetic data, "" for synthetic data.
 	Data string
 	// Resources is how many synthetic resources there are.
@@ -35,12 +37,13 @@ type Options struct {
 }
 
 // Parse reads the options from the command line, and those that it does not name from the environment: DATA, RESOURCES,
-// SEED, CHAOS, KEEP. It returns flag.ErrHelp when help was asked for and printed to usage.
+// SEED, CHAOS, KEEP, MODE. It returns flag.ErrHelp when help was asked for and printed to usage.
 func Parse(arguments []string, lookup func(string) (string, bool), usage io.Writer) (Options, error) {
 	var o Options
 	e := environment{lookup: lookup}
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	flags.SetOutput(usage)
+	flags.StringVar(&o.Mode, "mode", e.text("MODE", defaultMode), "what is shown: "+modeNames()+" (MODE)")
 	flags.StringVar(&o.Data, "data", e.text("DATA", ""), "file or folder of NDJSON (.ndjson, .ndjson.gz) to migrate; synthetic data without it (DATA)")
 	flags.IntVar(&o.Resources, "resources", e.number("RESOURCES", 20_000), "number of synthetic resources (RESOURCES)")
 	flags.Uint64Var(&o.Seed, "seed", uint64(e.number("SEED", 1)), "decides everything left to chance (SEED)")
@@ -62,6 +65,9 @@ func Parse(arguments []string, lookup func(string) (string, bool), usage io.Writ
 	}
 	if o.Pace < 0 || o.Pace > 1000 {
 		return Options{}, fmt.Errorf("pace %v: choose one between 0 and 1000", o.Pace)
+	}
+	if _, err := modeNamed(o.Mode); err != nil {
+		return Options{}, err
 	}
 	return o, nil
 }

@@ -26,19 +26,19 @@ func TestParse(t *testing.T) {
 		environ   map[string]string
 		want      demo.Options
 	}{
-		"nothing": {want: demo.Options{Resources: 20_000, Seed: 1, Pace: 1, Root: "."}},
+		"nothing": {want: demo.Options{Mode: "system", Resources: 20_000, Seed: 1, Pace: 1, Root: "."}},
 		"empty variables, as make passes them on": {
-			environ: map[string]string{"DATA": "", "CHAOS": "", "KEEP": "", "SEED": "", "RESOURCES": ""},
-			want:    demo.Options{Resources: 20_000, Seed: 1, Pace: 1, Root: "."},
+			environ: map[string]string{"DATA": "", "CHAOS": "", "KEEP": "", "SEED": "", "RESOURCES": "", "MODE": ""},
+			want:    demo.Options{Mode: "system", Resources: 20_000, Seed: 1, Pace: 1, Root: "."},
 		},
 		"variables": {
-			environ: map[string]string{"DATA": "d", "CHAOS": "1", "KEEP": "true", "SEED": "7", "RESOURCES": "9"},
-			want:    demo.Options{Data: "d", Chaos: true, Keep: true, Seed: 7, Resources: 9, Pace: 1, Root: "."},
+			environ: map[string]string{"DATA": "d", "CHAOS": "1", "KEEP": "true", "SEED": "7", "RESOURCES": "9", "MODE": "history"},
+			want:    demo.Options{Mode: "history", Data: "d", Chaos: true, Keep: true, Seed: 7, Resources: 9, Pace: 1, Root: "."},
 		},
 		"flags go before variables": {
-			arguments: []string{"-data", "f", "-chaos=false", "-seed", "8", "-resources", "5", "-pace", "0.5", "-root", "r"},
-			environ:   map[string]string{"DATA": "d", "CHAOS": "1", "SEED": "7"},
-			want:      demo.Options{Data: "f", Seed: 8, Resources: 5, Pace: 0.5, Root: "r"},
+			arguments: []string{"-data", "f", "-chaos=false", "-seed", "8", "-resources", "5", "-pace", "0.5", "-root", "r", "-mode", "deletes"},
+			environ:   map[string]string{"DATA": "d", "CHAOS": "1", "SEED": "7", "MODE": "history"},
+			want:      demo.Options{Mode: "deletes", Data: "f", Seed: 8, Resources: 5, Pace: 0.5, Root: "r"},
 		},
 	}
 	for name, test := range tests {
@@ -64,6 +64,7 @@ func TestParseRefuses(t *testing.T) {
 		"no resources":   {arguments: []string{"-resources", "0"}, want: "0 resources"},
 		"a backward run": {arguments: []string{"-pace", "-1"}, want: "pace -1"},
 		"unknown flag":   {arguments: []string{"-fast"}, want: "-fast"},
+		"MODE":           {environ: map[string]string{"MODE": "fast"}, want: `mode "fast": choose one of deletes, history`},
 		"CHAOS":          {environ: map[string]string{"CHAOS": "maybe"}, want: `CHAOS is "maybe"`},
 		"SEED":           {environ: map[string]string{"SEED": "-1"}, want: `SEED is "-1"`},
 		"RESOURCES":      {environ: map[string]string{"RESOURCES": "many"}, want: `RESOURCES is "many"`},
@@ -82,7 +83,7 @@ func TestParseHelp(t *testing.T) {
 	if _, err := demo.Parse([]string{"-help"}, variables(nil), &usage); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("error %v, want flag.ErrHelp", err)
 	}
-	for _, name := range []string{"DATA", "RESOURCES", "SEED", "CHAOS", "KEEP"} {
+	for _, name := range []string{"DATA", "RESOURCES", "SEED", "CHAOS", "KEEP", "MODE"} {
 		if !strings.Contains(usage.String(), name) {
 			t.Errorf("help does not tell of %s:\n%s", name, usage.String())
 		}

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/base64"
@@ -19,6 +20,7 @@ import (
 
 // platform is everything the migration needs of Azure: a storage account, two FHIR services, identities and a function app.
 type platform struct {
+	mode                mode
 	storage             *azurite.Server
 	identity            *functionshost.Identity
 	source, destination *fhirservice.Service
@@ -32,6 +34,9 @@ type platform struct {
 // startPlatform starts all of it and fills the source. What was started is stopped again when something fails.
 func startPlatform(ctx context.Context, o Options, s span, versions []fhirservice.Version) (_ *platform, err error) {
 	p := &platform{identity: functionshost.NewIdentity()}
+	if p.mode, err = modeNamed(cmp.Or(o.Mode, defaultMode)); err != nil {
+		return p, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -53,6 +58,11 @@ func startPlatform(ctx context.Context, o Options, s span, versions []fhirservic
 	}
 	if p.ledger, err = progress.Open(p.storage.ConnectionString(), tableNames); err != nil {
 		return p, err
+	}
+	if p.mode.prepare != nil {
+		if err = p.mode.prepare(ctx, p); err != nil {
+			return p, err
+		}
 	}
 	if p.app, err = startApp(ctx, p.hostOptions(o, s)); err != nil {
 		return p, err

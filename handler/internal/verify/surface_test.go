@@ -2,6 +2,7 @@ package verify
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,6 +47,22 @@ func TestSurfaceCheck(t *testing.T) {
 				t.Errorf("compared up to %s, %d types", report.Till, report.TypesChecked)
 			}
 		})
+	}
+}
+
+// TestSurfaceCheckOfVersionsWithoutDeletions: a number of versions has deletions in it. Where they are not migrated, a deficit is neither a match nor a
+// difference; DeepCheck knows.
+func TestSurfaceCheckOfVersionsWithoutDeletions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "ExportWithHistory=true", "ExportWithDelete=false", "AllowDeletedToReturn=true")
+	load(t, r.source, clinic(40))
+	load(t, r.destination, slices.DeleteFunc(clinic(40), func(v fhirservice.Version) bool { return v.Deleted }))
+	r.migrated()
+	if report := r.check(Request{Kind: Surface}); report.Counts[NotVerifiable] != 3 || report.Counts.Sum() != 3 {
+		t.Errorf("SurfaceCheck: %v, %v", report.Counts, report.SurfaceCheck)
+	}
+	if report := r.check(Request{Kind: Deep, All: true}); len(report.Counts) != 1 || report.Counts[Equal] == 0 {
+		t.Errorf("DeepCheck: %v, %v", report.Counts, r.all(report))
 	}
 }
 

@@ -1,0 +1,99 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"fhirmigration/sandbox/fhirservice"
+	"fhirmigration/sandbox/progress"
+)
+
+// defaultMode moves the whole system, all versions and all deletions.
+const defaultMode = "system"
+
+// mode is a way to migrate that the demo can show: what differs from the mode system. The zero mode is that one.
+type mode struct {
+	about    string
+	settings map[string]string // app settings; an empty value takes one away
+
+	// prepare is called before the function app starts, when storage and both FHIR services are there. nil: nothing to do.
+	prepare func(ctx context.Context, p *platform) error
+	// arrives is what must be at the destination in the end, and nothing else. nil: every version of the source.
+	arrives func(source []fhirservice.Version, windows []progress.Window) ([]fhirservice.Version, error)
+	// uncounted says that a check may leave open what it cannot find out in this mode.
+	uncounted bool
+	// verdict is the demo's last line when just that is there.
+	verdict string
+}
+
+// modes are the modes by name.
+func modes() map[string]mode {
+	return map[string]mode{
+		defaultMode: {
+			about:   "the whole system at once, with every version and every deletion",
+			verdict: "Every version and every deletion is at the destination, and equal.",
+		},
+		"history": {
+			about:    "every version, but no deletion: what was deleted at the source stays alive at the destination",
+			settings: map[string]string{"AZURE_ExportWithDelete": "false", "AZURE_AllowDeletedToReturn": "true"},
+			arrives:  withoutDeletions, uncounted: true,
+			verdict: "Every version is at the destination, and equal; no deletion is.",
+		},
+		"deletes": {
+			about:    "of each window the last version of each resource, deletions included: no history beyond that",
+			settings: map[string]string{"AZURE_ExportWithHistory": "false"},
+			arrives:  lastOfEachWindow,
+			verdict:  "The last version of every resource, or its deletion, is at the destination, and equal.",
+		},
+	}
+}
+
+// modeNames are the names of all modes, in order.
+func modeNames() string { return strings.Join(slices.Sorted(maps.Keys(modes())), ", ") }
+
+func modeNamed(name string) (mode, error) {
+	m, known := modes()[name]
+	if !known {
+		return mode{}, fmt.Errorf("mode %q: choose one of %s", name, modeNames())
+	}
+	return m, nil
+}
+
+// expected is what must be at the destination in the end.
+func (m mode) expected(source []fhirservice.Version, windows []progress.Window) ([]fhirservice.Version, error) {
+	if m.arrives == nil {
+		return source, nil
+	}
+	return m.arrives(source, windows)
+}
+
+func withoutDeletions(source []fhirservice.Version, _ []progress.Window) ([]fhirservice.Version, error) {
+	return slices.DeleteFunc(slices.Clone(source), func(v fhirservice.Version) bool { return v.Deleted }), nil
+}
+
+// lastOfEachWindow is what an export without history takes from a service that shows a window as it was at its end.
+func lastOfEachWindow(source []fhirservice.Version, windows []progress.Window) ([]fhirservice.Version, error) {
+	type place struct{ typ, id, window string }
+	last := map[place]fhirservice.Version{}
+	for _, w := range windows {
+		since, err := time.Parse(time.RFC3339Nano, w.Since)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.Name(), err)
+		}
+		till, err := time.Parse(time.RFC3339Nano, w.Till)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.Name(), err)
+		}
+		for _, v := range source {
+			at := place{v.Type, v.ID, w.Since}
+			if inside := !v.LastUpdated.Before(since) && v.LastUpdated.Before(till); inside && !last[at].LastUpdated.After(v.LastUpdated) {
+				last[at] = v
+			}
+		}
+	}
+	return slices.Collect(maps.Values(last)), nil
+}
