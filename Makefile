@@ -21,7 +21,7 @@ demo: sandbox/node_modules ## migrate five years of data between two FHIR servic
 	@bin/sandbox
 
 test: lint build sandbox/node_modules ## all tests; none is skipped
-	go test -count=1 ./...
+	@report=$$(mktemp); trap 'cat "$$report"; rm -f "$$report"' EXIT; CRASH_REPORT=$$report go test -count=1 ./...
 
 lint: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }

@@ -50,7 +50,7 @@ func TestCrashInTheEmulator(t *testing.T) {
 		}
 		runs++
 	}
-	t.Logf("crashed at %d of %d effects with the storage emulator", runs, len(p.effects))
+	reported(t, "crashed at %d of %d effects with the storage emulator", runs, len(p.effects))
 }
 
 // deafProxy stands before the storage emulator. It loses the reply to one write: the write takes effect, then the connection
@@ -120,5 +120,5 @@ func TestT29LostReplyToASave(t *testing.T) {
 		}
 		runs++
 	}
-	t.Logf("lost the reply to %d of %d writes", runs, writes)
+	reported(t, "lost the reply to %d of %d writes", runs, writes)
 }

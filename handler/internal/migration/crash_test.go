@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,6 +16,26 @@ import (
 // call to a FHIR service), in every way there is, and goes on from what is in storage. Whatever happened, it must end as the
 // one that was left in peace: every version at the destination but the one that is refused, exact totals, no window open,
 // one body for one attempt of an import, and no export running that nobody knows of.
+
+// reported logs what the suite has shown, and adds it to the file that CRASH_REPORT names: go test hides the logs of what passes, and
+// make test prints the file.
+func reported(t *testing.T, format string, args ...any) {
+	t.Helper()
+	t.Logf(format, args...)
+	name := os.Getenv("CRASH_REPORT")
+	if name == "" {
+		return
+	}
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	if _, err := fmt.Fprintf(f, t.Name()+": "+format+"\n", args...); err != nil {
+		t.Error(err)
+	}
+}
 
 // maxCrashTicks bounds a run: an undisturbed one needs a quarter of it.
 const maxCrashTicks = 50
@@ -133,7 +154,7 @@ func TestT12CrashAtEveryEffect(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %s", other.order, b), func(t *testing.T) { ws.strikeEverywhere(t, other, b, fifth, &runs, nil) })
 		}
 	})
-	t.Logf("crashed at %d effects in %d modes, %d migrations in all", len(p.effects), len(blows), runs.Load())
+	reported(t, "crashed at %d effects in %d modes, %d migrations in all", len(p.effects), len(blows), runs.Load())
 }
 
 // T14: while a handler is in the middle of a step, another one, or its own other timer, runs one from beginning to end; or it
@@ -162,7 +183,7 @@ func TestT14AnotherTicksAtEveryEffect(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) { ws.strikeEverywhere(t, c.p, c.b, c.chosen, &runs, c.others) })
 		}
 	})
-	t.Logf("others ticked in between at %d effects, %d migrations in all", len(p.effects), runs.Load())
+	reported(t, "others ticked in between at %d effects, %d migrations in all", len(p.effects), runs.Load())
 }
 
 // While a handler is about to start an export, another one comes upon the same window and dies, after each effect it may have.
@@ -193,7 +214,7 @@ func TestAnotherDiesWhileAnExportIsStarted(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("another handler died while an export was started: %d migrations", runs)
+	reported(t, "another handler died while an export was started: %d migrations", runs)
 }
 
 // pauseThenKill pauses a handler before an effect, and lets who ticks meanwhile die after k effects.
@@ -242,5 +263,5 @@ func TestBlowsAtRandom(t *testing.T) {
 		dealt += w.plan.dealt
 		w.end()
 	}
-	t.Logf("%d blows at random in %d migrations of %d effects each", dealt, 100/crashEvery, len(p.effects))
+	reported(t, "%d blows at random in %d migrations of %d effects each", dealt, 100/crashEvery, len(p.effects))
 }

@@ -42,7 +42,7 @@ type Options struct {
 	Ledger              *ledger.Ledger
 	Staging             *staging.Store
 	Clock               func() time.Time // the handler's own clock; the bounds of windows are the source's time
-	Random              io.Reader        // for the owners of claims
+	Random              io.Reader        // for the owners of claims, and for what is taken off pauses by chance
 	Log                 *slog.Logger
 }
 

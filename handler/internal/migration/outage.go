@@ -113,10 +113,7 @@ func (t *tick) outagePause(tries int, cause error) time.Duration {
 	for range min(tries, 20) {
 		pause = min(2*pause, longestOutagePause)
 	}
-	chance := make([]byte, 1)
-	if _, err := t.Random.Read(chance); err == nil {
-		pause -= pause / 4 * time.Duration(chance[0]) / 256
-	}
+	pause = t.lessByChance(pause)
 	var e *fhir.Error
 	if errors.As(cause, &e) {
 		pause = max(pause, e.RetryAfter)

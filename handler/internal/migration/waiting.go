@@ -48,13 +48,23 @@ func (m *Migration) nextPoll(err error) time.Time {
 	return m.Clock().Add(wait)
 }
 
-// nextAttempt is when a window is tried again after attempts failed ones: pauses grow from the poll interval to an hour.
+// nextAttempt is when a window is tried again after attempts failed ones: pauses grow from the poll interval to an hour, less up to
+// a quarter by chance, so that windows that failed together do not come back together.
 func (m *Migration) nextAttempt(attempts int) time.Time {
 	pause := m.Settings.PollInterval()
-	for range attempts {
+	for range min(attempts, 20) {
 		pause = min(2*pause, longestPause)
 	}
-	return m.Clock().Add(pause)
+	return m.Clock().Add(max(m.lessByChance(pause), m.Settings.PollInterval()))
+}
+
+// lessByChance takes up to a quarter off a pause.
+func (m *Migration) lessByChance(pause time.Duration) time.Duration {
+	chance := make([]byte, 1)
+	if _, err := m.Random.Read(chance); err != nil {
+		return pause
+	}
+	return pause - pause/4*time.Duration(chance[0])/256
 }
 
 // maxAttempts is how often a window may fail before it is held.
