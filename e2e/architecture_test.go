@@ -16,8 +16,9 @@ import (
 var mayImport = map[string][]string{
 	"handler":                    {"handler/internal/routes", "handler/internal/migration", "handler/internal/verify", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/routes":    {"handler/internal/migration", "handler/internal/verify", "handler/internal/ledger"},
-	"handler/internal/migration": {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
+	"handler/internal/migration": {"handler/internal/event", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/verify":    {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
+	"handler/internal/event":     nil,
 	"handler/internal/fhir":      nil,
 	"handler/internal/ledger":    nil,
 	"handler/internal/staging":   nil,

@@ -156,6 +156,16 @@ func (c Chunk) PinnedDifference(now map[string]string) string {
 	return text
 }
 
+// Repin notes the settings as they are now in the place of those of the first window: an operator has accepted the difference. ok is
+// false when there is none.
+func (c Chunk) Repin(now map[string]string) (_ Chunk, ok bool) {
+	if c.PinnedDifference(now) == "" {
+		return c, false
+	}
+	c.Pinned = now
+	return c, true
+}
+
 func (c Chunk) watermarked() Chunk {
 	c.Watermark = c.PlannedTill
 	for _, o := range c.Open {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -14,6 +15,8 @@ import (
 type Control struct {
 	Source, Destination Outage
 	Retrying            []string // exceptions whose lines were posted again and have not ended
+	Pause               Wish     // nothing new starts; what runs is followed
+	StartNow            Wish     // the live end is planned up to the lag, however short that window is
 
 	etag azcore.ETag
 	kept properties
@@ -37,14 +40,68 @@ func (o Outage) Missed(reason string, now, notBefore time.Time) Outage {
 	return o
 }
 
-func (c *Control) columns() []column {
+// Wish is what an operator wants until it is taken back or has come true. Its zero value: nothing.
+type Wish struct {
+	Action string // ID of the action that it came with
+	By     string
+	Reason string
+	At     time.Time
+}
+
+// Wished is the wish of an action.
+func Wished(a Action) Wish { return Wish{Action: a.ID, By: a.By, Reason: a.Reason, At: a.At} }
+
+// Set says whether there is a wish.
+func (w Wish) Set() bool { return w.Action != "" }
+
+// columns are the wish's, whose names begin with prefix.
+func (w *Wish) columns(prefix string) []column {
 	return []column{
+		textColumn(prefix+"Action", &w.Action), textColumn(prefix+"By", &w.By), textColumn(prefix+"Reason", &w.Reason), timeColumn(prefix+"At", &w.At),
+	}
+}
+
+// PauseWished is the row of a migration that is paused. ok is false when it is paused.
+func (c Control) PauseWished(w Wish) (_ Control, ok bool) {
+	if c.Pause.Set() {
+		return c, false
+	}
+	c.Pause = w
+	return c, true
+}
+
+// PauseEnded is the row of a migration that goes on. ok is false when it is not paused.
+func (c Control) PauseEnded() (_ Control, ok bool) {
+	if !c.Pause.Set() {
+		return c, false
+	}
+	c.Pause = Wish{}
+	return c, true
+}
+
+// StartNowWished notes that the live end is to be planned now. A wish that is there is replaced: it is the same wish.
+func (c Control) StartNowWished(w Wish) Control {
+	c.StartNow = w
+	return c
+}
+
+// StartNowDone takes the wish of an action back that has come true. ok is false when it is another one, or gone.
+func (c Control) StartNowDone(action string) (_ Control, ok bool) {
+	if c.StartNow.Action != action || action == "" {
+		return c, false
+	}
+	c.StartNow = Wish{}
+	return c, true
+}
+
+func (c *Control) columns() []column {
+	return slices.Concat(c.Pause.columns("pause"), c.StartNow.columns("startNow"), []column{
 		timeColumn("sourceOutSince", &c.Source.Since), int32Column("sourceTries", &c.Source.Tries),
 		timeColumn("sourceNotBefore", &c.Source.NotBefore), textColumn("sourceOutage", &c.Source.Reason),
 		timeColumn("destinationOutSince", &c.Destination.Since), int32Column("destinationTries", &c.Destination.Tries),
 		timeColumn("destinationNotBefore", &c.Destination.NotBefore), textColumn("destinationOutage", &c.Destination.Reason),
 		jsonColumn("retrying", &c.Retrying, func(ids []string) bool { return len(ids) == 0 }),
-	}
+	})
 }
 
 func (l *Ledger) controlKey() string { return l.rowKey + "-control" }

@@ -45,6 +45,8 @@ func inPhase(t *testing.T, p Phase) Window {
 	return must(w.ImportsDone("Patient:1", "one refused", now))
 }
 
+var anAction = NewAction("Test", 1, "dr. who", "why", "ab", now)
+
 // Every legal move, and where it leads from which phase. What is not listed is refused.
 func TestMovesAndPhases(t *testing.T) {
 	t.Parallel()
@@ -87,6 +89,9 @@ func TestMovesAndPhases(t *testing.T) {
 			return w.ImportUnbalanced(0, []int{0}, 1, 0, "one line is missing", now)
 		}, map[Phase]Phase{Importing: Exported}},
 		{"imports done too early", func(w Window) (Window, error) { return w.ImportsDone("", "", now) }, nil},
+		{"release", func(w Window) (Window, error) { return w.Released(anAction, now) }, map[Phase]Phase{Held: Importing}},
+		{"retry", func(w Window) (Window, error) { return w.Retried(anAction, now) }, map[Phase]Phase{Planned: Planned}},
+		{"cancel an export", func(w Window) (Window, error) { return w.ExportCancelled(anAction, now, later) }, map[Phase]Phase{Exporting: Planned}},
 		{"hold", func(w Window) (Window, error) { return w.Hold("why", now) }, map[Phase]Phase{Planned: Held, Exporting: Held, Splitting: Held, Exported: Held, Importing: Held}},
 	}
 	for _, m := range moves {

@@ -33,7 +33,7 @@ func (t *tick) importParts(ctx context.Context) error {
 	if halting(err) || ctx.Err() != nil {
 		return err
 	}
-	if !t.Settings.ContinueLastImportDuringPause && t.paused() {
+	if t.operatorPause() || !t.Settings.ContinueLastImportDuringPause && t.paused() {
 		return errors.Join(err, t.followRetries(ctx))
 	}
 	return errors.Join(err, t.postImports(ctx), t.followRetries(ctx))

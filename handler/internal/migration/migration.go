@@ -136,6 +136,9 @@ func (t *tick) count(p ledger.Phase) (n int) {
 
 // paused says whether nothing new may start now. What runs is followed to its end.
 func (t *tick) paused() bool {
+	if t.operatorPause() {
+		return true
+	}
 	paused, until := t.Settings.Paused(t.Clock())
 	if paused {
 		t.sum.Waiting = "paused until " + ledger.FormatInstant(until)

@@ -55,7 +55,7 @@ func (t *tick) pinnedChanged(names ...string) error {
 		maps.DeleteFunc(now, func(name, _ string) bool { return !slices.Contains(names, name) })
 	}
 	if diff := t.chunk.PinnedDifference(now); diff != "" {
-		return fmt.Errorf("nothing new is planned or begun: settings changed that must not change half-way: %s; set them back, or use new table names for a new migration", diff)
+		return fmt.Errorf("nothing new is planned or begun: settings changed that must not change half-way: %s; set them back, accept them (POST /api/AcceptSettings), or use new table names for a new migration", diff)
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ func (t *tick) plan(ctx context.Context) error {
 			return t.planLater(ctx, err)
 		}
 		if !moved {
-			return nil
+			return t.liveEndPlanned(ctx)
 		}
 	}
 	return nil
@@ -122,7 +122,7 @@ func (t *tick) planNext(ctx context.Context, limit time.Time, final bool) (moved
 	if till.After(limit) {
 		till = limit
 	}
-	tooShort := till.Equal(limit) && !final && till.Sub(since) < t.Settings.TailInterval()
+	tooShort := till.Equal(limit) && !final && till.Sub(since) < t.Settings.TailInterval() && !t.control.StartNow.Set()
 	if !till.After(since) || tooShort {
 		return t.adopt(ctx, t.chunk.JobID)
 	}

@@ -76,7 +76,9 @@ func (t *tick) advanceParameters(ctx context.Context, row ledger.SearchParameter
 	}
 	if row.State == ledger.ParametersReindexing && !t.Clock().Before(row.NotBefore) {
 		err = t.watched(ctx, destinationSide, func(ctx context.Context) (err error) {
-			row, err = t.reindex(ctx, row)
+			if row.ReindexURL != "" || !t.operatorPause() {
+				row, err = t.reindex(ctx, row)
+			}
 			return err
 		})
 	}
@@ -89,6 +91,9 @@ func (t *tick) copyParameters(ctx context.Context, row ledger.SearchParameters) 
 	var source []fhir.SearchParameter
 	asked := false
 	err := t.watched(ctx, sourceSide, func(ctx context.Context) (err error) {
+		if t.operatorPause() {
+			return nil
+		}
 		asked = true
 		source, err = t.Source.SearchParameters(ctx)
 		return withRole(err, roleReader, "source")
@@ -96,7 +101,7 @@ func (t *tick) copyParameters(ctx context.Context, row ledger.SearchParameters) 
 	if err != nil {
 		return t.parametersWait(ctx, row, err)
 	}
-	if !asked { // the source is out
+	if !asked { // the source is out, or an operator has paused the migration
 		return row, nil
 	}
 	takenOver := row.StartTime.IsZero() && t.chunk.SearchParameterMigration // by the original, which never reindexes

@@ -116,11 +116,11 @@ func (o Options) listExceptions(ctx context.Context, r *http.Request) (int, any,
 	return 0, nil, ctx.Err()
 }
 
-// acceptance reads the body of an acceptance.
+// acceptance reads the body of what an operator answers for.
 func acceptance(r *http.Request) (by, note string, _ error) {
 	var body struct{ By, Reason string }
 	if err := json.NewDecoder(io.LimitReader(r.Body, 16<<10)).Decode(&body); err != nil {
-		return "", "", badRequest(`the body is no JSON such as {"by": "who you are", "reason": "why the line may be missing"}: ` + err.Error())
+		return "", "", badRequest(`the body is no JSON such as {"by": "who you are", "reason": "why"}: ` + err.Error())
 	}
 	by, note = strings.TrimSpace(body.By), strings.TrimSpace(body.Reason)
 	if by == "" || note == "" || len(by) > 200 || len(note) > 4000 {
@@ -165,10 +165,12 @@ func statusOf(err error) int {
 		return answer.status
 	case errors.As(err, &bad):
 		return http.StatusBadRequest
-	case errors.Is(err, migration.ErrNoException):
+	case errors.Is(err, migration.ErrNoException), errors.Is(err, migration.ErrNoWindow):
 		return http.StatusNotFound
 	case errors.Is(err, migration.ErrNotNow):
 		return http.StatusConflict
+	case errors.Is(err, migration.ErrService):
+		return http.StatusBadGateway
 	}
 	return http.StatusInternalServerError
 }

@@ -40,6 +40,7 @@ func New(o Options) http.Handler {
 	o.exceptions(r)
 	o.searchParameters(r)
 	o.checks(r)
+	o.operator(r)
 	return r
 }
 
