@@ -17,6 +17,7 @@ type Control struct {
 	Retrying            []string // exceptions whose lines were posted again and have not ended
 	Pause               Wish     // nothing new starts; what runs is followed
 	StartNow            Wish     // the live end is planned up to the lag, however short that window is
+	Export, Import      Tick     // of ExportTimer and ImportTimer
 
 	etag azcore.ETag
 	kept properties
@@ -100,6 +101,8 @@ func (c *Control) columns() []column {
 		timeColumn("sourceNotBefore", &c.Source.NotBefore), textColumn("sourceOutage", &c.Source.Reason),
 		timeColumn("destinationOutSince", &c.Destination.Since), int32Column("destinationTries", &c.Destination.Tries),
 		timeColumn("destinationNotBefore", &c.Destination.NotBefore), textColumn("destinationOutage", &c.Destination.Reason),
+		timeColumn("exportTick", &c.Export.At), textColumn("exportTrouble", &c.Export.Error), timeColumn("exportTroubleSince", &c.Export.Since),
+		timeColumn("importTick", &c.Import.At), textColumn("importTrouble", &c.Import.Error), timeColumn("importTroubleSince", &c.Import.Since),
 		jsonColumn("retrying", &c.Retrying, func(ids []string) bool { return len(ids) == 0 }),
 	})
 }

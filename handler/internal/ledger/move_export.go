@@ -111,7 +111,7 @@ func (w Window) ExportFailed(reason string, now, notBefore time.Time, maxAttempt
 	if p := w.Phase(); p != Exporting && p != Planned {
 		return w, w.illegal("a failed export")
 	}
-	w = w.attemptFailed("export "+w.ExportID+": "+reason, now, notBefore, maxAttempts)
+	w = w.attemptFailed(FailedExport, "export "+w.ExportID+": "+reason, now, notBefore, maxAttempts)
 	w.ExportRunning = runFailed
 	return w.unexported(), nil
 }
@@ -121,13 +121,14 @@ func (w Window) FilesGone(reason string, now, notBefore time.Time, maxAttempts i
 	if p := w.Phase(); p != Exported && p != Importing {
 		return w, w.illegal("exporting again")
 	}
-	w = w.attemptFailed("exported files are gone: "+reason, now, notBefore, maxAttempts)
+	w = w.attemptFailed(FailedImport, "exported files are gone: "+reason, now, notBefore, maxAttempts)
 	w.ExportRunning, w.ImportRunning = runFailed, runNotStarted
 	return w.unexported(), nil
 }
 
-func (w Window) attemptFailed(reason string, now, notBefore time.Time, maxAttempts int) Window {
+func (w Window) attemptFailed(kind AttemptKind, reason string, now, notBefore time.Time, maxAttempts int) Window {
 	w = w.logged(now, reason)
+	w.AttemptLog[len(w.AttemptLog)-1].Kind = kind
 	w.Attempts++
 	w.FailureReason, w.NotBefore = reason, notBefore
 	if w.Attempts >= maxAttempts {

@@ -118,7 +118,7 @@ func (w Window) ImportFailed(i int, reason string, now, notBefore time.Time, max
 	if err != nil {
 		return w, err
 	}
-	w = w.repost(i, notBefore).attemptFailed(fmt.Sprintf("import payload %d: %s", i+1, reason), now, time.Time{}, maxAttempts)
+	w = w.repost(i, notBefore).attemptFailed(FailedImport, fmt.Sprintf("import payload %d: %s", i+1, reason), now, time.Time{}, maxAttempts)
 	w.DestinationError, w.ImportRunning = reason, runFailed
 	return w.counted(), nil
 }

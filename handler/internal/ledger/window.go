@@ -143,9 +143,19 @@ func millisOf(t time.Time) Millis {
 
 // Attempt is an entry of AttemptLog: what went wrong with a window, and when. The last 20 are kept.
 type Attempt struct {
-	At   time.Time `json:"at"`
-	What string    `json:"what"`
+	At   time.Time   `json:"at"`
+	What string      `json:"what"`
+	Kind AttemptKind `json:"kind,omitempty"`
 }
+
+// AttemptKind tells failed attempts from entries that only say what was done.
+type AttemptKind string
+
+// The kinds of failed attempts.
+const (
+	FailedExport AttemptKind = "export"
+	FailedImport AttemptKind = "import"
+)
 
 // NewWindow is a planned window over [since, till), to be inserted under number.
 func NewWindow(number int, since, till time.Time) Window {

@@ -29,7 +29,7 @@ func (m *Migration) ExportStep(ctx context.Context) (Summary, error) {
 		err = nil // there is none yet
 	}
 	err = errors.Join(err, t.watched(ctx, sourceSide, t.exportParts), t.closeDone(ctx))
-	return t.summary(), err
+	return t.summary(), errors.Join(err, t.noteTick(ctx, sourceSide, err))
 }
 
 // exportParts are the parts of the step that ask the source.

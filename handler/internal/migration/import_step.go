@@ -24,7 +24,7 @@ func (m *Migration) ImportStep(ctx context.Context) (Summary, error) {
 		return t.summary(), nil
 	}
 	err = errors.Join(err, t.importAfterSearchParameters(ctx), t.closeDone(ctx))
-	return t.summary(), err
+	return t.summary(), errors.Join(err, t.noteTick(ctx, destinationSide, err))
 }
 
 // importParts are the parts of the step that ask the destination.

@@ -86,6 +86,8 @@ type tick struct {
 	control ledger.Control
 	windows []ledger.Window // open ones, by Since
 	sum     Summary
+
+	controlRead bool
 }
 
 // begin reads the chunk row and every open window: one read each, however many windows are closed.

@@ -19,11 +19,14 @@ const longestOutagePause = 10 * time.Minute
 type side struct {
 	name   string
 	outage func(*ledger.Control) *ledger.Outage
+	tick   func(*ledger.Control) *ledger.Tick // of the timer whose step asks it
 }
 
 var (
-	sourceSide      = side{"source", func(c *ledger.Control) *ledger.Outage { return &c.Source }}
-	destinationSide = side{"destination", func(c *ledger.Control) *ledger.Outage { return &c.Destination }}
+	sourceSide = side{"source", func(c *ledger.Control) *ledger.Outage { return &c.Source },
+		func(c *ledger.Control) *ledger.Tick { return &c.Export }}
+	destinationSide = side{"destination", func(c *ledger.Control) *ledger.Outage { return &c.Destination },
+		func(c *ledger.Control) *ledger.Tick { return &c.Import }}
 )
 
 // answers collects how the calls of one step ended.
@@ -53,13 +56,13 @@ func (t *tick) watched(ctx context.Context, s side, calls func(context.Context) 
 	if err != nil {
 		return err
 	}
+	t.control, t.controlRead = control, true
 	out := *s.outage(&control)
 	if now := t.Clock(); now.Before(out.NotBefore) {
 		t.sum.Waiting = fmt.Sprintf("the %s gives no answer since %s and is asked again at %s: %s", s.name, ledger.FormatInstant(out.Since), ledger.FormatInstant(out.NotBefore), out.Reason)
 		return nil
 	}
 	a := &answers{}
-	t.control = control
 	err = calls(fhir.WithObserver(ctx, a.observe))
 	return errors.Join(err, t.noteOutage(ctx, s, control, a))
 }

@@ -23,7 +23,8 @@ func exportRequest(since, till time.Time) fhir.ExportRequest {
 	return fhir.ExportRequest{Since: since, Till: till}
 }
 
-// A tick with nothing to do costs at most three table calls, however many windows there are behind it.
+// A tick with nothing to do costs at most three table calls, however many windows there are behind it; one more every few minutes,
+// to note that the timer fires.
 func TestIdleTickCostsThreeTableCalls(t *testing.T) {
 	t.Parallel()
 	for _, windows := range []int{100, 10_000} {
@@ -37,13 +38,16 @@ func TestIdleTickCostsThreeTableCalls(t *testing.T) {
 				"export": func() (Summary, error) { return r.ExportStep(t.Context()) },
 				"import": func() (Summary, error) { return r.ImportStep(t.Context()) },
 			} {
-				calls.Store(0)
-				s, err := run()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if n := calls.Load(); n > 3 || n == 0 {
-					t.Errorf("an idle %s step makes %d table calls", step, n)
+				var s Summary
+				for noted, most := range []int64{4, 3, 3} {
+					calls.Store(0)
+					var err error
+					if s, err = run(); err != nil {
+						t.Fatal(err)
+					}
+					if n := calls.Load(); n > most || n == 0 {
+						t.Errorf("idle %s step %d makes %d table calls", step, noted+1, n)
+					}
 				}
 				if s.Open != 0 || s.Planned != 0 || !s.Watermark.Equal(rangeEnd) {
 					t.Errorf("the step was not idle: %+v", s)

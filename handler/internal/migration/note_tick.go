@@ -1,0 +1,35 @@
+package migration
+
+import (
+	"context"
+	"errors"
+
+	"fhirmigration/handler/internal/ledger"
+)
+
+// noteTick notes in the control row that a step of a timer ended, and how it failed: the page tells from it a timer that does not fire,
+// and what is to be mended. A step that has nothing to do saves it every few minutes only, and reads nothing for it.
+func (t *tick) noteTick(ctx context.Context, s side, failed error) error {
+	ctx, cancel := afterEffect(ctx)
+	defer cancel()
+	if !t.controlRead {
+		var err error
+		if t.control, err = t.Ledger.Control(ctx); err != nil {
+			return err
+		}
+	}
+	text := ""
+	if failed != nil {
+		text = failed.Error()
+	}
+	next, ok := s.tick(&t.control).Ended(text, t.Clock())
+	if !ok {
+		return nil
+	}
+	*s.tick(&t.control) = next
+	_, err := t.Ledger.SaveControl(ctx, t.control)
+	if errors.Is(err, ledger.ErrConflict) || errors.Is(err, ledger.ErrExists) || errors.Is(err, ledger.ErrNotFound) {
+		return nil // the row was changed in this step, or there is no table yet: the next tick notes it
+	}
+	return err
+}
