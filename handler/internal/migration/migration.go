@@ -164,27 +164,28 @@ func afterEffect(ctx context.Context) (context.Context, context.CancelFunc) {
 // our own save whose reply was lost) it is read again and change decides anew; it returns false where there is nothing
 // (left) to do.
 func (t *tick) updateChunk(ctx context.Context, change func(ledger.Chunk) (ledger.Chunk, bool)) (bool, error) {
-	for range 10 {
+	return ledger.Again(ctx, func() (bool, error) {
 		next, ok := change(t.chunk)
 		if !ok {
 			return false, nil
 		}
 		saved, err := t.Ledger.SaveChunk(ctx, next)
-		if err == nil {
-			if !saved.Watermark.Equal(t.chunk.Watermark) {
-				t.Log.Info("migrated till", "event", "ImportTill", "till", ledger.FormatInstant(saved.Watermark), "openWindows", len(saved.Open))
+		if errors.Is(err, ledger.ErrConflict) {
+			if read, readErr := t.Ledger.Chunk(ctx); readErr == nil {
+				t.chunk = read
+			} else {
+				err = readErr
 			}
-			t.chunk = saved
-			return true, nil
 		}
-		if !errors.Is(err, ledger.ErrConflict) {
+		if err != nil {
 			return false, err
 		}
-		if t.chunk, err = t.Ledger.Chunk(ctx); err != nil {
-			return false, err
+		if !saved.Watermark.Equal(t.chunk.Watermark) {
+			t.Log.Info("migrated till", "event", "ImportTill", "till", ledger.FormatInstant(saved.Watermark), "openWindows", len(saved.Open))
 		}
-	}
-	return false, fmt.Errorf("save the chunk row: %w ten times in a row", ledger.ErrConflict)
+		t.chunk = saved
+		return true, nil
+	})
 }
 
 // closeDone takes every window that is done off the chunk row.

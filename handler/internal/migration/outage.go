@@ -93,20 +93,22 @@ func (t *tick) noteOutage(ctx context.Context, s side, control ledger.Control, a
 // updateControl applies change to the control row and saves it; when the row was changed meanwhile it is read again. change
 // returns false where there is nothing (left) to do.
 func (m *Migration) updateControl(ctx context.Context, c ledger.Control, change func(ledger.Control) (ledger.Control, bool)) error {
-	for range 10 {
+	_, err := ledger.Again(ctx, func() (ledger.Control, error) {
 		next, ok := change(c)
 		if !ok {
-			return nil
+			return c, nil
 		}
-		_, err := m.Ledger.SaveControl(ctx, next)
-		if !errors.Is(err, ledger.ErrConflict) && !errors.Is(err, ledger.ErrExists) {
-			return err
+		saved, err := m.Ledger.SaveControl(ctx, next)
+		if errors.Is(err, ledger.ErrConflict) || errors.Is(err, ledger.ErrExists) {
+			if read, readErr := m.Ledger.Control(ctx); readErr == nil {
+				c = read
+			} else {
+				err = readErr
+			}
 		}
-		if c, err = m.Ledger.Control(ctx); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("save the control row: %w ten times in a row", ledger.ErrConflict)
+		return saved, err
+	})
+	return err
 }
 
 // outagePause grows from the poll interval to ten minutes, less up to a quarter by chance, so that many migrations do not all come

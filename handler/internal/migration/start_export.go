@@ -179,21 +179,15 @@ func (t *tick) disown(ctx context.Context, number int, statusURL string) error {
 		t.Log.Info("export cancelled: another tick has the window", "window", number, "exportId", fhir.JobID(statusURL))
 		return nil
 	}
-	for range 5 {
+	_, err := ledger.Again(ctx, func() (ledger.Window, error) {
 		w, err := t.Ledger.Window(ctx, number)
-		if err != nil {
-			return errors.Join(cause, err)
+		if err != nil || w.ExportStatusURL == statusURL {
+			return w, err
 		}
-		if w.ExportStatusURL == statusURL {
-			return nil
-		}
-		_, err = t.Ledger.SaveWindow(ctx, w.OrphanRecorded(statusURL, t.Clock()))
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, ledger.ErrConflict) {
-			return errors.Join(cause, err)
-		}
+		return t.Ledger.SaveWindow(ctx, w.OrphanRecorded(statusURL, t.Clock()))
+	})
+	if err != nil {
+		return fmt.Errorf("record orphan export %s of window %d: %w", statusURL, number, errors.Join(cause, err))
 	}
-	return fmt.Errorf("record orphan export %s of window %d: %w", statusURL, number, cause)
+	return nil
 }

@@ -89,20 +89,18 @@ func (v *Verify) insert(ctx context.Context, r Request, number int) (ledger.Run,
 
 // updateChecks changes the row of the checks. Another start, or our own save whose reply was lost, makes it decide anew.
 func (v *Verify) updateChecks(ctx context.Context, change func(ledger.Checks) (ledger.Checks, bool)) error {
-	for range 10 {
+	_, err := ledger.Again(ctx, func() (ledger.Checks, error) {
 		c, err := v.Ledger.Checks(ctx)
 		if err != nil {
-			return err
+			return c, err
 		}
 		next, ok := change(c)
 		if !ok {
-			return nil
+			return c, nil
 		}
-		if _, err = v.Ledger.SaveChecks(ctx, next); !errors.Is(err, ledger.ErrConflict) {
-			return err
-		}
-	}
-	return fmt.Errorf("save the row of the checks: %w ten times in a row", ledger.ErrConflict)
+		return v.Ledger.SaveChecks(ctx, next)
+	})
+	return err
 }
 
 // Summary says what a tick did.
@@ -214,22 +212,18 @@ func (j *job) release(ctx context.Context) error {
 
 // Cancel ends a run. One that has ended stays as it is.
 func (v *Verify) Cancel(ctx context.Context, kind Kind, number int) (Report, error) {
-	for range 10 {
+	return ledger.Again(ctx, func() (Report, error) {
 		run, err := v.find(ctx, kind, number)
 		if err != nil {
 			return Report{}, err
 		}
-		next, ok := run.End(ledger.RunCancelled, "cancelled by request", v.Clock())
-		if !ok {
-			return v.closed(ctx, run)
+		if next, ok := run.End(ledger.RunCancelled, "cancelled by request", v.Clock()); ok {
+			if run, err = v.Ledger.SaveRun(ctx, next); err != nil {
+				return Report{}, err
+			}
 		}
-		if run, err = v.Ledger.SaveRun(ctx, next); err == nil {
-			return v.closed(ctx, run)
-		} else if !errors.Is(err, ledger.ErrConflict) {
-			return Report{}, err
-		}
-	}
-	return Report{}, fmt.Errorf("cancel run %d: %w ten times in a row", number, ledger.ErrConflict)
+		return v.closed(ctx, run)
+	})
 }
 
 // Get is how a run is; number 0 is the last one of its kind. It changes nothing. ErrNotFound.
