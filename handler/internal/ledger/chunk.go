@@ -24,6 +24,8 @@ type Chunk struct {
 	Pinned      map[string]string // settings that must not change half-way, as the first window found them
 	CountTries  int               // counts of the stretch behind PlannedTill in a row that could not be had
 	NotBefore   time.Time         // planning asks the source for nothing before
+	ExportOnly  bool              // the source is retired and answers exports alone
+	LastExport  Pace              // with ExportOnly: of the window before PlannedTill, once that is closed
 
 	// Columns of the original that are carried along for it.
 	ImportID, SurfaceJobID, DeepJobID int
@@ -114,7 +116,7 @@ func (c Chunk) Close(w Window) (_ Chunk, ok bool, err error) {
 	c.Totals.Exported += w.ExportedLines()
 	c.Totals.Imported += w.Imported()
 	c.Totals.Refused += w.RefusedCount
-	return c.watermarked(), true, nil
+	return c.paced(w).watermarked(), true, nil
 }
 
 // Jump moves PlannedTill from over time that was found empty. ok is false when the plan moved meanwhile.
@@ -186,5 +188,6 @@ func (c *Chunk) columns() []column {
 		jsonColumn("pinned", &c.Pinned, func(m map[string]string) bool { return len(m) == 0 }),
 		boolColumn("SearchParameterMigration", &c.SearchParameterMigration), boolColumn("searchParametersReady", &c.SearchParametersReady),
 		int32Column("countTries", &c.CountTries), timeColumn("planNotBefore", &c.NotBefore),
+		boolColumn("exportOnly", &c.ExportOnly), jsonColumn("lastExport", &c.LastExport, func(p Pace) bool { return p == Pace{} }),
 	}
 }

@@ -82,7 +82,7 @@ func full() Window {
 		Attempts: 1, Posts: 2, UnknownPolls: 1, CountTries: 2, MaxCount: 1000, NotBefore: now, ClaimOwner: "me", ClaimedUntil: now, SplitAt: t0.Add(time.Hour), SplitNumber: 9, HeldReason: "why",
 		Payloads:     []Payload{{Blob: "import_payload_1.json", Post: 2, StatusURL: "https://d/_operations/import/2", State: Posted, Lines: 3, To: 2, Only: []int{1}, NotBefore: millisOf(now)}},
 		CountsByType: map[string]int64{"Patient": 3_000_000_000}, AttemptLog: []Attempt{{At: now, What: "it failed"}},
-		SourceCount: 3_000_000_000, RefusedCount: 1}
+		SourceCount: 3_000_000_000, RefusedCount: 1, Frontier: true, EmptyTill: t0.Add(time.Minute), LinesBefore: 3_000_000_000}
 }
 
 func TestWindowKeepsEveryColumnInTheOriginalsTypes(t *testing.T) {
@@ -111,11 +111,11 @@ func TestWindowKeepsEveryColumnInTheOriginalsTypes(t *testing.T) {
 			"string": "exportContentLocation importContentLocation IsExportRunning IsImportRunning ImportRequest Since Till resourceTypeValue " +
 				"TotalExportResourceCount TotalFailedExportCount FailedExportResources TotalImportResourceCount TotalFailedImportCount FailedImportResources " +
 				"ExportId ImportNo SourceResourceCount DestinationResourceCount SourceError DestinationError FailureReason " +
-				"ClaimOwner SplitAt Held Payloads CountsByType AttemptLog",
-			"bool":     "IsExportComplete IsImportComplete IsFirst IsProcessed",
+				"ClaimOwner SplitAt Held Payloads CountsByType AttemptLog EmptyTill",
+			"bool":     "IsExportComplete IsImportComplete IsFirst IsProcessed Frontier",
 			"DateTime": "StartTime ExportEndTime ImportStartTime EndTime NotBefore ClaimedUntil",
 			"int32":    "PayloadCount CompletedCount Attempts Posts UnknownPolls CountTries MaxCount SplitNumber",
-			"Int64":    "SearchParameterCount SourceCount RefusedCount",
+			"Int64":    "SearchParameterCount SourceCount RefusedCount LinesBefore",
 		} {
 			for _, name := range strings.Fields(names) {
 				want[name] = typ

@@ -133,6 +133,7 @@ func (w Window) attemptFailed(kind AttemptKind, reason string, now, notBefore ti
 	w.FailureReason, w.NotBefore = reason, notBefore
 	if w.Attempts >= maxAttempts {
 		w.HeldReason = fmt.Sprintf("failed %d times, the last time: %s", w.Attempts, reason)
+		w.Frontier = false // others are planned behind it
 	}
 	return w
 }
@@ -173,6 +174,7 @@ func (w Window) ExportDone(m Manifest, sourceCount int64, now time.Time) (Window
 	for _, n := range m.CountsByType {
 		total += n
 	}
+	w.Frontier, w.LinesBefore = false, max(w.LinesBefore, total)
 	w.ExportedCount, w.FailedExportCount = strconv.FormatInt(total, 10), "0"
 	w.NotBefore, w.FailureReason, w.SourceError = time.Time{}, "", ""
 	if len(m.Payloads) == 0 {
@@ -207,7 +209,7 @@ func (w Window) SplitMarked(at time.Time, number int, reason string, now time.Ti
 		return w, fmt.Errorf("%s: a split at %s is not inside it", w.Name(), FormatInstant(at))
 	}
 	w = w.logged(now, "split at "+FormatInstant(at)+": "+reason).unexported()
-	w.SplitAt, w.SplitNumber, w.NotBefore = at, number, time.Time{}
+	w.SplitAt, w.SplitNumber, w.NotBefore, w.LinesBefore = at, number, time.Time{}, 0
 	w.ExportRunning, w.FailureReason = runFailed, reason
 	return w, nil
 }
@@ -227,6 +229,7 @@ func (w Window) SplitDone() (Window, error) {
 		return w, w.illegal("the end of a split")
 	}
 	w.Till, w.SplitAt, w.SplitNumber = w.SplitAt, time.Time{}, 0
+	w.Frontier = false // that is the second half
 	return w, nil
 }
 

@@ -228,5 +228,6 @@ func (w Window) Hold(reason string, now time.Time) (Window, error) {
 	}
 	w = w.logged(now, reason)
 	w.HeldReason, w.FailureReason = reason, reason
+	w.Frontier = false // others are planned behind it
 	return w, nil
 }

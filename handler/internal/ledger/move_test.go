@@ -85,6 +85,8 @@ func TestMovesAndPhases(t *testing.T) {
 		{"a payload halved", func(w Window) (Window, error) { return w.ImportHalved(0, 1, 1) }, map[Phase]Phase{Exported: Exported}},
 		{"a payload halved outside", func(w Window) (Window, error) { return w.ImportHalved(0, 2, 1) }, nil},
 		{"a smaller export", func(w Window) (Window, error) { return w.ExportSmaller(1000, "413", now, later) }, map[Phase]Phase{Exporting: Planned}},
+		{"exported nothing, again", func(w Window) (Window, error) { return w.ExportEmpty(t1, now, later) }, map[Phase]Phase{Exporting: Planned}},
+		{"exported nothing, longer, and no frontier", func(w Window) (Window, error) { return w.ExportEmpty(t1.Add(1), now, later) }, nil},
 		{"unbalanced", func(w Window) (Window, error) {
 			return w.ImportUnbalanced(0, []int{0}, 1, 0, "one line is missing", now)
 		}, map[Phase]Phase{Importing: Exported}},

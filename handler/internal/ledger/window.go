@@ -82,8 +82,11 @@ type Window struct {
 	Payloads     []Payload
 	CountsByType map[string]int64 // lines in the manifest by resource type, SearchParameter included
 	AttemptLog   []Attempt
-	SourceCount  int64 // the source's own count after the export, or Unknown
-	RefusedCount int64 // lines that $import refused
+	SourceCount  int64     // the source's own count after the export, or Unknown
+	RefusedCount int64     // lines that $import refused
+	Frontier     bool      // of an export-only source: nothing is planned behind it yet, so it may become longer
+	EmptyTill    time.Time // an export from Since till here has brought nothing, and could not be counted
+	LinesBefore  int64     // that an export of this window has brought once
 
 	etag azcore.ETag
 	kept properties
@@ -246,5 +249,6 @@ func (w *Window) columns() []column {
 		jsonColumn("CountsByType", &w.CountsByType, func(m map[string]int64) bool { return len(m) == 0 }),
 		jsonColumn("AttemptLog", &w.AttemptLog, func(a []Attempt) bool { return len(a) == 0 }),
 		int64Column("SourceCount", &w.SourceCount), int64Column("RefusedCount", &w.RefusedCount),
+		boolColumn("Frontier", &w.Frontier), instantColumn("EmptyTill", &w.EmptyTill), int64Column("LinesBefore", &w.LinesBefore),
 	}
 }

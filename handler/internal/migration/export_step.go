@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -165,13 +163,17 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 	switch {
 	case err != nil && !uncountable(err):
 		return t.waitForCount(ctx, w, withRole(err, roleReader, "source"))
-	case err != nil && w.CountTries+1 < maxCountTries && kindOf(err) != fhir.Gone:
+	case err != nil && w.CountTries+1 < maxCountTries && kindOf(err) == fhir.Refused:
 		t.Log.Info("the source could not be counted after the export", "window", w.Number, "error", err.Error())
 		next, moveErr := w.CountMissing(err.Error(), t.nextPoll(err))
 		next, _, err = t.save(ctx, w, next, moveErr)
 		return next, "", err
-	case err != nil && m.Lines() == 0 && !emptyBefore(w): // an empty answer needs a second witness: another export
-		return t.failExport(ctx, w, fmt.Sprintf("%s, and the source could not be counted: %v", exportedNothing, err))
+	case err != nil && m.Lines() == 0 && w.LinesBefore > 0:
+		return t.failExport(ctx, w, fmt.Sprintf("the export is empty, and one before had %d lines", w.LinesBefore))
+	case err != nil && m.Lines() == 0:
+		if next, closed, err := t.exportedNothing(ctx, w); !closed {
+			return next, "", err
+		}
 	case disbelief != "":
 		return t.failExport(ctx, w, disbelief)
 	}
@@ -191,19 +193,6 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 	}
 	return next, "", err
 }
-
-// exportedNothing begins the reason of an attempt that brought nothing while the source could not be counted.
-const exportedNothing = "the export is empty"
-
-// emptyBefore says whether an earlier export of w brought nothing either. Where nothing can be counted, two exports that are empty
-// are all the proof there is.
-func emptyBefore(w ledger.Window) bool {
-	return slices.ContainsFunc(w.AttemptLog, func(a ledger.Attempt) bool { return strings.Contains(a.What, exportedNothing) })
-}
-
-// uncountable says whether a count will never be had: the service is retired, or refuses to count so much. Any other error is
-// waited for: nothing is called done unverified because a service was busy.
-func uncountable(err error) bool { return kindOf(err) == fhir.Gone || kindOf(err) == fhir.Refused }
 
 // waitForCount asks for the count, and with it for the export, again later. One that cannot be had until the export's deadline holds
 // the window.

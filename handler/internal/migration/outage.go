@@ -34,6 +34,7 @@ type answers struct {
 	mu       sync.Mutex
 	answered int
 	missed   error // the last one that got no answer
+	retired  bool  // one was refused because the service answers exports alone
 }
 
 func (a *answers) observe(err error) {
@@ -45,6 +46,7 @@ func (a *answers) observe(err error) {
 		a.missed = err
 	default:
 		a.answered++
+		a.retired = a.retired || kindOf(err) == fhir.Gone
 	}
 }
 
@@ -64,6 +66,9 @@ func (t *tick) watched(ctx context.Context, s side, calls func(context.Context) 
 	}
 	a := &answers{}
 	err = calls(fhir.WithObserver(ctx, a.observe))
+	if a.retired && s.name == sourceSide.name {
+		err = errors.Join(err, t.noteRetired(ctx))
+	}
 	return errors.Join(err, t.noteOutage(ctx, s, control, a))
 }
 

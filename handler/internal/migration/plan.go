@@ -13,11 +13,14 @@ import (
 )
 
 // startMigration inserts the chunk row, or completes one that does not say where to start: at StartDate, else at what is
-// oldest at the source. An empty source without a StartDate leaves nothing behind and is asked again.
+// oldest at the source, or well before that where it cannot be asked. An empty source without a StartDate leaves nothing behind and is asked again.
 func (t *tick) startMigration(ctx context.Context) error {
 	start, found, err := t.Settings.StartDate, true, error(nil)
 	if start.IsZero() {
 		start, found, err = t.first(ctx, fhir.Period{})
+	}
+	if kindOf(err) == fhir.Gone { // planning finds it out again, and notes it
+		start, found, err = firstInstant, true, nil
 	}
 	if err != nil {
 		return fmt.Errorf("find the oldest resource: %w", withRole(err, roleReader, "source"))
@@ -117,6 +120,9 @@ func (t *tick) planLater(ctx context.Context, cause error) error {
 
 // planNext plans one window or jumps one empty stretch. moved is false when there is nothing to plan for now.
 func (t *tick) planNext(ctx context.Context, limit time.Time, final bool) (moved bool, err error) {
+	if t.chunk.ExportOnly {
+		return t.planFrontier(ctx, limit, final)
+	}
 	since := t.chunk.PlannedTill
 	till := since.Add(t.Settings.ChunkLength())
 	if till.After(limit) {
@@ -131,7 +137,7 @@ func (t *tick) planNext(ctx context.Context, limit time.Time, final bool) (moved
 		return t.planUncounted(ctx, since, limit, err)
 	}
 	if n > 0 {
-		return true, t.insertWindow(ctx, since, till)
+		return true, t.insertWindow(ctx, ledger.NewWindow(t.chunk.JobID, since, till))
 	}
 	return t.jump(ctx, since, till, limit)
 }
@@ -172,6 +178,9 @@ func (t *tick) planUncounted(ctx context.Context, since, limit time.Time, cause 
 	if halting(cause) {
 		return false, cause
 	}
+	if kindOf(cause) == fhir.Gone {
+		return true, t.noteRetired(ctx) // and it is planned without counts
+	}
 	ctx, cancel := afterEffect(ctx) // the try counts, also when it used up the step's budget
 	defer cancel()
 	if t.chunk.CountTries+1 < maxCountTries {
@@ -184,7 +193,7 @@ func (t *tick) planUncounted(ctx context.Context, since, limit time.Time, cause 
 		till = limit
 	}
 	t.Log.Warn("window planned without a count", "event", "Export", "since", ledger.FormatInstant(since), "till", ledger.FormatInstant(till), "error", cause.Error())
-	return true, t.insertWindow(ctx, since, till)
+	return true, t.insertWindow(ctx, ledger.NewWindow(t.chunk.JobID, since, till))
 }
 
 // lastLength is the length of the newest open window, as ChunkLimit made it, or that of the settings.
@@ -197,10 +206,10 @@ func (t *tick) lastLength() time.Duration {
 	return t.Settings.ChunkLength()
 }
 
-// insertWindow inserts a window under the next number and lists it. A row that is there already is adopted instead.
-func (t *tick) insertWindow(ctx context.Context, since, till time.Time) error {
-	number := t.chunk.JobID
-	w, err := t.Ledger.InsertWindow(ctx, ledger.NewWindow(number, since, till))
+// insertWindow inserts a window, whose number is the next one, and lists it. A row that is there already is adopted instead.
+func (t *tick) insertWindow(ctx context.Context, w ledger.Window) error {
+	number := w.Number
+	w, err := t.Ledger.InsertWindow(ctx, w)
 	if errors.Is(err, ledger.ErrExists) {
 		_, err := t.adopt(ctx, number)
 		return err
@@ -258,7 +267,7 @@ func (t *tick) jump(ctx context.Context, since, till, limit time.Time) (moved bo
 		to = limit
 	}
 	if to.Before(till) { // the search knows what the count did not
-		return true, t.insertWindow(ctx, since, till)
+		return true, t.insertWindow(ctx, ledger.NewWindow(t.chunk.JobID, since, till))
 	}
 	if to.After(till) {
 		n, err := t.countWindow(ctx, fhir.Period{Since: since, Till: to})
@@ -266,7 +275,7 @@ func (t *tick) jump(ctx context.Context, since, till, limit time.Time) (moved bo
 			return t.planUncounted(ctx, since, limit, err)
 		}
 		if n > 0 {
-			return true, t.insertWindow(ctx, since, till)
+			return true, t.insertWindow(ctx, ledger.NewWindow(t.chunk.JobID, since, till))
 		}
 	}
 	jumped, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Jump(since, to, number) })

@@ -44,32 +44,6 @@ func TestT31PlannedWindowsDoNotStart(t *testing.T) {
 	r.wantEqual()
 }
 
-// A source that answers nothing but exports: an empty window is closed when two exports of it were empty.
-func TestEmptyWindowsOfARetiredSource(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, rigOptions{source: fhirservice.Options{Kind: fhirservice.Cosmos},
-		settings: append([]string{"StartDate=2024-01-01", "MigrateSearchParameters=false", "ExportWithHistory=false"}, rangeRun[1:]...)})
-	r.seed(version("a", 1, day(1), false), version("b", 1, day(150), false))
-	r.source.Inject(fhirservice.Fault{Gone: true})
-	for range 120 {
-		r.ExportStep(t.Context())
-		r.ImportStep(t.Context())
-		r.clock.advance(5 * time.Minute)
-		if c, err := r.Ledger.Chunk(t.Context()); err == nil && c.Watermark.Equal(rangeEnd) {
-			break
-		}
-	}
-	if c := r.chunk(); !c.Watermark.Equal(rangeEnd) {
-		t.Errorf("not at the end: %+v", c)
-	}
-	for _, w := range r.allWindows() {
-		if w.Phase() != ledger.Done {
-			t.Errorf("%s is %s: %s", w.Name(), w.Phase(), w.HeldReason)
-		}
-	}
-	r.wantEqual()
-}
-
 // The search that looks behind an empty stretch never answers, while counts do: after three tries the stretch is exported.
 func TestASearchThatNeverAnswersDoesNotStopPlanning(t *testing.T) {
 	t.Parallel()

@@ -12,8 +12,13 @@ import (
 // splittable says whether w has an instant inside it: bounds are in milliseconds.
 func splittable(w ledger.Window) bool { return w.Till.Sub(w.Since) >= 2*time.Millisecond }
 
+// middle is where w is split: in its middle, but not in the part of it that came back empty.
 func middle(w ledger.Window) time.Time {
-	return w.Since.Add(w.Till.Sub(w.Since) / 2).Truncate(time.Millisecond)
+	at := w.Since.Add(w.Till.Sub(w.Since) / 2).Truncate(time.Millisecond)
+	if w.EmptyTill.After(at) && w.EmptyTill.Before(w.Till) {
+		return w.EmptyTill
+	}
+	return at
 }
 
 // split begins the split of window i and completes it as far as it gets. The marks on the row come first; with them any
@@ -75,7 +80,7 @@ var errNotOurs = errors.New("the row is not the second half")
 // insertHalf inserts the second half of w, or finds it: the row is ours exactly if it begins at SplitAt. Its Till does not
 // count, as it may itself have been split meanwhile.
 func (t *tick) insertHalf(ctx context.Context, w ledger.Window) (ledger.Window, error) {
-	half, err := t.Ledger.InsertWindow(ctx, ledger.NewWindow(w.SplitNumber, w.SplitAt, w.Till))
+	half, err := t.Ledger.InsertWindow(ctx, w.SecondHalf())
 	if !errors.Is(err, ledger.ErrExists) {
 		return half, err
 	}

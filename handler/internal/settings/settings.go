@@ -97,7 +97,8 @@ type Settings struct {
 	// changed now, and needs a destination in initial-import mode.
 	ImportMode ImportMode `default:"IncrementalLoad" pinned:"always"`
 
-	// The longest length of a window in system mode, in units of ExportChunkDuration.
+	// The longest length of a window in system mode, in units of ExportChunkDuration. Where the source is retired and answers exports alone, it is
+	// that of the first window, and those that follow grow or shrink with what comes back.
 	ExportChunkTime int `section:"Windows" default:"30" bounds:"1 to a hundred years"`
 	// The longest length of a window in type mode, in units of ExportChunkDuration: no effect yet.
 	ResourceExportChunkTime int `default:"30" bounds:"1 to a hundred years"`
