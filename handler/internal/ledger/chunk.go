@@ -164,6 +164,9 @@ func (c Chunk) Repin(now map[string]string) (_ Chunk, ok bool) {
 	if c.PinnedDifference(now) == "" {
 		return c, false
 	}
+	if c.Pinned["SourceUri"] != now["SourceUri"] { // what is known of the source is known of another one
+		c.ExportOnly, c.LastExport = false, Pace{}
+	}
 	c.Pinned = now
 	return c, true
 }

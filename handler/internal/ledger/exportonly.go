@@ -70,8 +70,8 @@ func (w Window) Pace() Pace {
 	return p
 }
 
-// Retired notes that the source answers exports alone. It stays so: a service that has said it does not come back. ok is false when
-// that is noted.
+// Retired notes that the source answers exports alone. It stays so until the source is another one: a service that has said it does not
+// come back. ok is false when that is noted.
 func (c Chunk) Retired() (_ Chunk, ok bool) {
 	if c.ExportOnly {
 		return c, false
@@ -83,7 +83,7 @@ func (c Chunk) Retired() (_ Chunk, ok bool) {
 
 // Reach moves PlannedTill to the end of a frontier that was made longer. ok is false when there is nothing to save.
 func (c Chunk) Reach(w Window) (_ Chunk, ok bool) {
-	if !c.ExportOnly || w.ResourceType != "" || !w.Till.After(c.PlannedTill) {
+	if w.EmptyTill.IsZero() || w.ResourceType != "" || !w.Till.After(c.PlannedTill) {
 		return c, false
 	}
 	c.PlannedTill = w.Till

@@ -97,8 +97,9 @@ func TestReach(t *testing.T) {
 	later := t1.AddDate(0, 1, 0)
 	w := NewFrontier(1, t0, later, 0)
 	if _, ok := c.Reach(w); ok {
-		t.Error("reached on a source that can be counted")
+		t.Error("reached where a window was never made longer")
 	}
+	w.EmptyTill = t1
 	c, noted := c.Retired()
 	if _, again := c.Retired(); !noted || again {
 		t.Error("noted once, and once only")

@@ -50,9 +50,6 @@ func (t *tick) logRetired() {
 
 // planFrontier plans the next window of an export-only source, when the one before has shown how long it should be.
 func (t *tick) planFrontier(ctx context.Context, limit time.Time, final bool) (moved bool, err error) {
-	if err := t.reach(ctx); err != nil {
-		return false, err
-	}
 	if t.frontierOpen() {
 		return false, nil
 	}
@@ -62,7 +59,7 @@ func (t *tick) planFrontier(ctx context.Context, limit time.Time, final bool) (m
 	if till.After(limit) {
 		till = limit
 	}
-	tooShort := till.Equal(limit) && !final && till.Sub(since) < t.tail()
+	tooShort := till.Equal(limit) && !final && till.Sub(since) < t.tail() && !t.control.StartNow.Set()
 	if !till.After(since) || tooShort {
 		return t.adopt(ctx, t.chunk.JobID)
 	}
@@ -166,7 +163,7 @@ func (t *tick) exportedNothing(ctx context.Context, w ledger.Window) (_ ledger.W
 // longer is the end of a window that brought nothing when it is exported again: twice as far, as far as there is something to export. A
 // step too small to be worth it is none, or a source whose exports take their time would have its live end run away for ever.
 func (t *tick) longer(ctx context.Context, w ledger.Window) (time.Time, error) {
-	if !w.Frontier {
+	if !w.Frontier || !t.chunk.ExportOnly {
 		return w.Till, nil
 	}
 	now, err := t.Source.Now(ctx)

@@ -122,7 +122,7 @@ func (t *tick) operatorPause() bool {
 // liveEndPlanned takes the wish to start now back: nothing is left to plan.
 func (t *tick) liveEndPlanned(ctx context.Context) error {
 	wish := t.control.StartNow
-	if !wish.Set() {
+	if !wish.Set() || t.chunk.ExportOnly && t.frontierOpen() {
 		return nil
 	}
 	return t.updateControl(ctx, t.control, func(c ledger.Control) (ledger.Control, bool) { return c.StartNowDone(wish.Action) })

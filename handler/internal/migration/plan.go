@@ -71,6 +71,9 @@ func (t *tick) plan(ctx context.Context) error {
 	if err := t.pinnedChanged(); err != nil {
 		return err
 	}
+	if err := t.reach(ctx); err != nil {
+		return err
+	}
 	if t.count(ledger.Held) >= maxHeld {
 		t.sum.Waiting = fmt.Sprintf("%d windows are held", maxHeld)
 		return nil
