@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/tidwall/gjson"
 )
@@ -208,14 +210,20 @@ func (a *answer) read(limit int64) (string, error) {
 	if err == nil && length > limit {
 		return "", errPageTooLong
 	}
-	var text strings.Builder
-	text.Grow(int(max(length, 0)))
-	n, err := io.Copy(&text, io.LimitReader(a.body, limit+1))
+	buffer := pageBuffers.Get().(*bytes.Buffer)
+	defer pageBuffers.Put(buffer)
+	buffer.Reset()
+	buffer.Grow(int(max(length, 0)) + bytes.MinRead)
+	n, err := buffer.ReadFrom(io.LimitReader(a.body, limit+1))
 	if err == nil && n > limit {
 		err = errPageTooLong
 	}
-	return text.String(), err
+	return buffer.String(), err
 }
+
+// pageBuffers are what pages of unknown length are read into before their text is made in one piece: a text that grows while it is
+// read would be copied, and its memory be taken from the system, several times over.
+var pageBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // bulkResult is a page in memory: its resources are parts of one text.
 type bulkResult struct {
