@@ -14,8 +14,9 @@ import (
 // Arrows point down only. What a package of the handler may import of the others is written here, and nothing else is
 // allowed.
 var mayImport = map[string][]string{
-	"handler":                    {"handler/internal/routes", "handler/internal/migration", "handler/internal/verify", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
-	"handler/internal/routes":    {"handler/internal/migration", "handler/internal/verify", "handler/internal/ledger"},
+	"handler":                    {"handler/internal/access", "handler/internal/routes", "handler/internal/migration", "handler/internal/verify", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
+	"handler/internal/access":    {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
+	"handler/internal/routes":    {"handler/internal/access", "handler/internal/migration", "handler/internal/verify", "handler/internal/ledger"},
 	"handler/internal/migration": {"handler/internal/event", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/verify":    {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/event":     nil,

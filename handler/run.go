@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"fhirmigration/handler/internal/access"
 	"fhirmigration/handler/internal/routes"
 	"fhirmigration/handler/internal/settings"
 )
@@ -39,6 +40,10 @@ func run(ctx context.Context, environ []string, clock func() time.Time, stdout i
 	options := routes.Options{SettingsError: err, Log: log}
 	if err == nil {
 		options.Migration, options.Verify, options.SettingsError = wire(set, clock, rand.Reader, log)
+	}
+	options.Access = access.Check{Settings: set, SettingsError: options.SettingsError, Environ: environ, Clock: clock}
+	if m := options.Migration; m != nil {
+		options.Access.Source, options.Access.Destination, options.Access.Ledger, options.Access.Staging = m.Source, m.Destination, m.Ledger, m.Staging
 	}
 	started := log.With("version", version, "commit", commit(), "port", port)
 	if options.SettingsError != nil {

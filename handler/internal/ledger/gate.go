@@ -8,7 +8,7 @@ import (
 
 // Call is one call to a table, as a Gate sees it.
 type Call struct {
-	Op    string // "create", "read", "list", "insert" or "save"
+	Op    string // "create", "read", "list", "insert", "save" or "remove"
 	Table string
 	Row   string // its row key, "" for create
 }
@@ -68,6 +68,10 @@ func (t gatedTable) replace(ctx context.Context, partition, row string, p proper
 		return "", err
 	}
 	return etag, nil
+}
+
+func (t gatedTable) remove(ctx context.Context, partition, row string, read azcore.ETag) error {
+	return t.gate(ctx, Call{Op: "remove", Table: t.name(), Row: row}, func() error { return t.table.remove(ctx, partition, row, read) })
 }
 
 func (t gatedTable) list(ctx context.Context, partition, from, till string, limit int) (rows []listed, err error) {

@@ -114,6 +114,23 @@ func (t memoryTable) replace(ctx context.Context, partition, row string, p prope
 	return t.put(rowKey{partition, row}, p)
 }
 
+func (t memoryTable) remove(ctx context.Context, partition, row string, read azcore.ETag) error {
+	if err := named(read); err != nil {
+		return wrap(t, "remove", row, err)
+	}
+	done, err := t.lock(ctx)
+	if err != nil {
+		return wrap(t, "remove", row, err)
+	}
+	defer done()
+	e, there := t.memory.tables[t.table][rowKey{partition, row}]
+	if there && e.etag != read {
+		return wrap(t, "remove", row, ErrConflict)
+	}
+	delete(t.memory.tables[t.table], rowKey{partition, row})
+	return nil
+}
+
 // put stores a copy of p, as the service would store it. The memory is locked and the table is there.
 func (t memoryTable) put(key rowKey, p properties) (azcore.ETag, error) {
 	kept := make(properties, len(p))

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -152,4 +154,42 @@ func TestRepin(t *testing.T) {
 	if !ok || next.PinnedDifference(map[string]string{"SourceUri": "b", "IsParallel": "true"}) != "" {
 		t.Errorf("%v: %v", ok, next.Pinned)
 	}
+}
+
+// A probe tries every table and leaves nothing behind.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, l *Ledger) {
+		removed := 0
+		gated := l.Gated(func(_ context.Context, c Call, do func() error) error {
+			if c.Op == "remove" {
+				removed++
+			}
+			return do()
+		})
+		if err := gated.Probe(t.Context(), "ab"); err != nil || removed != 3 {
+			t.Errorf("%d rows removed: %v", removed, err)
+		}
+		for _, table := range []table{l.export, l.chunk, l.exceptions} {
+			if rows, err := table.list(t.Context(), l.partition, " ", "~", 10); err != nil || len(rows) > 0 {
+				t.Errorf("table %s holds %v (%v)", table.name(), rows, err)
+			}
+		}
+		etag, err := l.chunk.insert(t.Context(), l.partition, "row", properties{"A": "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.chunk.replace(t.Context(), l.partition, "row", properties{"A": "b"}, etag); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.chunk.remove(t.Context(), l.partition, "row", etag); !errors.Is(err, ErrConflict) {
+			t.Errorf("a row that was changed is removed: %v", err)
+		}
+		if err := l.chunk.remove(t.Context(), l.partition, "row", ""); err == nil {
+			t.Error("a row is removed whatever it is")
+		}
+		if err := l.chunk.remove(t.Context(), l.partition, "nothing", etag); err != nil {
+			t.Errorf("a row that is gone: %v", err)
+		}
+	})
 }

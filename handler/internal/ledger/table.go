@@ -36,6 +36,8 @@ type table interface {
 	insert(ctx context.Context, partition, row string, p properties) (azcore.ETag, error)
 	// replace saves a row whose ETag is still the one that was read. ErrConflict, ErrNotFound.
 	replace(ctx context.Context, partition, row string, p properties, read azcore.ETag) (azcore.ETag, error)
+	// remove takes a row away whose ETag is still the one that was read: a probe's own, and no other. A row that is gone is as good.
+	remove(ctx context.Context, partition, row string, read azcore.ETag) error
 	// list returns at most limit rows of a partition whose keys are at or after from and before till, in the order of keys.
 	list(ctx context.Context, partition, from, till string, limit int) ([]listed, error)
 }
@@ -102,6 +104,20 @@ func (t storageTable) replace(ctx context.Context, partition, row string, p prop
 		err = ErrNotFound
 	}
 	return reply.ETag, wrap(t, "save", row, err)
+}
+
+func (t storageTable) remove(ctx context.Context, partition, row string, read azcore.ETag) error {
+	if err := named(read); err != nil {
+		return wrap(t, "remove", row, err)
+	}
+	_, err := t.client.DeleteEntity(ctx, partition, row, &aztables.DeleteEntityOptions{IfMatch: &read})
+	switch {
+	case hasStatus(err, http.StatusNotFound):
+		return nil
+	case hasStatus(err, http.StatusPreconditionFailed):
+		err = ErrConflict
+	}
+	return wrap(t, "remove", row, err)
 }
 
 // named refuses an ETag that would overwrite whatever is there.

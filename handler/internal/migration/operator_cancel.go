@@ -47,7 +47,7 @@ func (t *tick) cancelExport(ctx context.Context, w ledger.Window, a ledger.Actio
 	switch err := t.Source.CancelExport(ctx, job); {
 	case kindOf(err) == fhir.Gone:
 		return w, fmt.Errorf("%w: the source is retired and cancels no job: %s is followed until it ends", ErrNotNow, w.ExportID)
-	case err != nil && kindOf(err) != fhir.NotFound:
+	case err != nil:
 		return w, fmt.Errorf("%w: %w", ErrService, withRole(err, roleExporter, "source"))
 	}
 	ctx, cancel := afterEffect(ctx)
@@ -73,7 +73,7 @@ func (t *tick) cancelImports(ctx context.Context, w ledger.Window, a ledger.Acti
 			continue
 		}
 		err := t.Destination.CancelImport(ctx, p.StatusURL)
-		if status := statusOf(err); err != nil && status != http.StatusConflict && kindOf(err) != fhir.NotFound {
+		if status := statusOf(err); err != nil && status != http.StatusConflict {
 			errs = append(errs, fmt.Errorf("%w: %w", ErrService, withRole(err, roleImporter, "destination")))
 			continue
 		}

@@ -13,7 +13,7 @@ import (
 
 const (
 	// roleContributor may write search parameters and reindex.
-	roleContributor = "FHIR Data Contributor"
+	roleContributor = fhir.RoleContributor
 	// deferredPause is how long copying is put off when the destination or the source cannot have it now.
 	deferredPause = time.Hour
 )

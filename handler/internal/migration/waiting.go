@@ -100,7 +100,7 @@ func withRole(err error, role, where string) error {
 }
 
 const (
-	roleExporter = "FHIR Data Exporter"
-	roleReader   = "FHIR Data Reader"
-	roleImporter = "FHIR Data Importer"
+	roleExporter = fhir.RoleExporter
+	roleReader   = fhir.RoleReader
+	roleImporter = fhir.RoleImporter
 )

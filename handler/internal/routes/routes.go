@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"fhirmigration/handler/internal/access"
 	"fhirmigration/handler/internal/migration"
 	"fhirmigration/handler/internal/verify"
 )
@@ -25,7 +26,8 @@ import (
 type Options struct {
 	Migration     *migration.Migration
 	Verify        *verify.Verify
-	SettingsError error // the app settings cannot be worked with: every function answers 500 and logs it
+	Access        access.Check // there in any case: it says what is wrong with the settings
+	SettingsError error        // the app settings cannot be worked with: every function answers 500 and logs it
 	Log           *slog.Logger
 }
 
@@ -41,6 +43,7 @@ func New(o Options) http.Handler {
 	o.searchParameters(r)
 	o.checks(r)
 	o.operator(r)
+	o.access(r)
 	return r
 }
 

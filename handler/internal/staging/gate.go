@@ -7,13 +7,13 @@ import (
 
 // Call is one call to the storage account, as a Gate sees it.
 type Call struct {
-	Op        string // "create" (a container), "save" or "read"
+	Op        string // "create" (a container), "save", "read", "remove" or "list"
 	Container string
 	Blob      string // "" for create
 }
 
 // Writes says whether the call changes something.
-func (c Call) Writes() bool { return c.Op != "read" }
+func (c Call) Writes() bool { return c.Op != "read" && c.Op != "list" }
 
 // A Gate stands before every call of a store. do makes the call; the Gate may leave it undone, and what the Gate returns is
 // what the caller gets: nil only when do was called and returned nil. So it can let a process die before or after a call and
@@ -53,4 +53,12 @@ func (b gatedBlobs) get(ctx context.Context, container, name string) (body io.Re
 		body = nil
 	}
 	return body, err
+}
+
+func (b gatedBlobs) remove(ctx context.Context, container, name string) error {
+	return b.gate(ctx, Call{Op: "remove", Container: container, Blob: name}, func() error { return b.blobs.remove(ctx, container, name) })
+}
+
+func (b gatedBlobs) reach(ctx context.Context) error {
+	return b.gate(ctx, Call{Op: "list"}, func() error { return b.blobs.reach(ctx) })
 }

@@ -86,3 +86,15 @@ func (b memoryBlobs) get(ctx context.Context, container, name string) (io.ReadCl
 	}
 	return io.NopCloser(bytes.NewReader(content)), nil
 }
+
+func (b memoryBlobs) remove(ctx context.Context, container, name string) error {
+	if err := ctx.Err(); err != nil {
+		return wrap("remove", container, name, err)
+	}
+	b.memory.mu.Lock()
+	defer b.memory.mu.Unlock()
+	delete(b.memory.containers[container], name)
+	return nil
+}
+
+func (b memoryBlobs) reach(ctx context.Context) error { return ctx.Err() }

@@ -24,6 +24,10 @@ type blobs interface {
 	put(ctx context.Context, container, name string, body io.ReadSeeker, how condition) error
 	// get opens a blob. ErrNotFound.
 	get(ctx context.Context, container, name string) (io.ReadCloser, error)
+	// remove takes a blob away. One that is gone is as good.
+	remove(ctx context.Context, container, name string) error
+	// reach asks for a list of containers, one at most.
+	reach(ctx context.Context) error
 }
 
 // condition says what may be under the name of a blob that is saved.
@@ -90,6 +94,22 @@ func (s storage) get(ctx context.Context, container, name string) (io.ReadCloser
 		return nil, wrap("read", container, name, err)
 	}
 	return reply.NewRetryReader(ctx, nil), nil
+}
+
+func (s storage) remove(ctx context.Context, container, name string) error {
+	_, err := s.client.DeleteBlob(ctx, container, name, nil)
+	if bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ContainerNotFound) {
+		return nil
+	}
+	return wrap("remove", container, name, err)
+}
+
+func (s storage) reach(ctx context.Context) error {
+	_, err := s.client.NewListContainersPager(&azblob.ListContainersOptions{MaxResults: to.Ptr(int32(1))}).NextPage(ctx)
+	if err != nil {
+		return fmt.Errorf("list the containers: %w", err)
+	}
+	return nil
 }
 
 func wrap(op, containerName, blobName string, err error) error {
