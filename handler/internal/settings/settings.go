@@ -2,7 +2,7 @@ package settings
 
 import "time"
 
-//go:generate go test -run=^TestSettingsAreDocumented$ . -update
+//go:generate go test -run=^TestSettingsAre . -update
 
 // Settings are the app settings, checked: whoever holds one need not check again. The field names are the
 // names of the settings; envconfig relies on that, so a field is never renamed and has no envconfig tag

@@ -1,0 +1,106 @@
+package settings
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// notChosen are the settings that infra/main.bicep has no parameter for, and why.
+var notChosen = map[string]string{
+	"SourceUri":                 "follows from the source's resource id",
+	"DestinationUri":            "follows from the destination's resource id",
+	"StagingStorageUri":         "follows from the storage account",
+	"BlobStorageUri":            "follows from the storage account",
+	"ExportStorageUri":          "follows from the storage account",
+	"StagingStorageAccountName": "follows from the storage account",
+	"ClientSecret":              "a Key Vault reference",
+	"SourceCredential":          "none is for one machine",
+	"DestinationCredential":     "none is for one machine",
+	"StorageConnectionString":   "for an emulator",
+	"FunctionTimeoutMinutes":    "goes with host.json, which is in the package",
+}
+
+// TestSettingsAreParameters keeps infra/settings.bicep what the struct says.
+func TestSettingsAreParameters(t *testing.T) {
+	t.Parallel()
+	want, err := parameters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("..", "..", "..", "infra", "settings.bicep")
+	if *update {
+		if err := os.WriteFile(file, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is not what the settings are: run go generate ./handler/internal/settings", file)
+	}
+}
+
+// parameters writes infra/settings.bicep: a type with a property for each setting that a deployer chooses.
+func parameters() ([]byte, error) {
+	comments, err := fieldComments("settings.go")
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	b.WriteString(`// The app settings that a deployer chooses. Made from handler/internal/settings/settings.go by go generate; a test keeps it current.
+
+@export()
+@sealed()
+@description('App settings, without their prefix AZURE_. A list is one text with commas.')
+type migrationSettings = {`)
+	left := len(notChosen)
+	for _, f := range fields() {
+		if _, ok := notChosen[f.name]; ok {
+			left--
+			continue
+		}
+		fmt.Fprintf(&b, "\n  @description('%s Default: %s.')\n", bicepText(comments[f.name]), bicepText(f.defaultText()))
+		if low, high := f.tag("min"), f.tag("max"); low != "" && high != "" {
+			fmt.Fprintf(&b, "  @minValue(%s)\n  @maxValue(%s)\n", low, high)
+		}
+		fmt.Fprintf(&b, "  %s: %s\n", f.name, f.bicepType())
+	}
+	b.WriteString("}\n")
+	if left != 0 {
+		return nil, fmt.Errorf("of %v, %d are no settings", notChosen, left)
+	}
+	return b.Bytes(), nil
+}
+
+var notPlain = regexp.MustCompile(`[^a-zA-Z0-9]`)
+
+// bicepType is what a parameter of the setting may hold. Bicep knows no fractions and no instants: they are texts there.
+func (f field) bicepType() string {
+	switch f.typ.Kind() {
+	case reflect.Bool:
+		return "bool?"
+	case reflect.Int, reflect.Int64:
+		return "int?"
+	}
+	if values := f.valuesText(); strings.Contains(values, "`, `") {
+		var options []string
+		for option := range strings.SplitSeq(values, ", ") {
+			options = append(options, "'"+notPlain.ReplaceAllString(option, "")+"'")
+		}
+		return "(" + strings.Join(options, " | ") + ")?"
+	}
+	return "string?"
+}
+
+// bicepText escapes a text for a string in single quotes.
+func bicepText(text string) string {
+	return strings.NewReplacer(`\`, `\\`, `'`, `\'`, "${", `\${`).Replace(text)
+}

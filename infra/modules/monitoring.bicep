@@ -1,0 +1,161 @@
+// Log Analytics, Application Insights, who is told, and when. The handler writes one JSON line a transition to the host's log, which becomes
+// a row of traces; its "event" is what the queries look for.
+
+param name string
+param location string
+param tags object
+
+@description('Days for which logs are kept.')
+param logRetentionDays int
+
+@description('Who gets a mail when something is wrong.')
+param alertEmails string[]
+
+@description('Whether the alert rules look. Switch it off before the first migration begins and after the last one ended.')
+param alertsEnabled bool
+
+@description('Hours without any progress that are worth a mail, up to 48.')
+param noProgressHours int
+
+@description('Hours that the watermark may be behind, once it has caught up.')
+param lagLimitHours int
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
+  name: '${name}-logs'
+  location: location
+  tags: tags
+  properties: {
+    sku: {
+      name: 'PerGB2018'
+    }
+    retentionInDays: logRetentionDays
+  }
+}
+
+resource insights 'Microsoft.Insights/components@2020-02-02' = {
+  name: '${name}-insights'
+  location: location
+  tags: tags
+  kind: 'web'
+  properties: {
+    Application_Type: 'web'
+    WorkspaceResourceId: workspace.id
+    DisableLocalAuth: true // telemetry is taken from identities that have the role for it, and from no key
+  }
+}
+
+resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = {
+  name: '${name}-operators'
+  location: 'global'
+  tags: tags
+  properties: {
+    enabled: true
+    groupShortName: 'fhirmigrate'
+    emailReceivers: [for (address, i) in alertEmails: {
+      name: 'operator-${i}'
+      emailAddress: address
+      useCommonAlertSchema: true
+    }]
+  }
+}
+
+// Each query gives rows when something is wrong, and none otherwise.
+var alerts = [
+  {
+    name: 'halted'
+    description: 'The migration has halted: settings that cannot be, too many failures in a row, or a step that fails each time. docs/troubleshooting.md says what to do.'
+    severity: 1
+    frequency: 'PT5M'
+    window: 'PT15M'
+    query: '''
+      traces
+      | extend line = parse_json(message)
+      | where tostring(line.event) in ('Settings') and tostring(line.level) == 'ERROR'
+      | summarize lines = count() by event = tostring(line.event)
+      | where event != 'Step' or lines >= 3
+    '''
+  }
+  {
+    name: 'held'
+    description: 'A window waits for an operator; others go on. docs/operations.md says how to release it.'
+    severity: 2
+    frequency: 'PT15M'
+    window: 'PT15M'
+    query: '''
+      traces
+      | extend line = parse_json(message)
+      | where tostring(line.event) == 'Held'
+    '''
+  }
+  {
+    name: 'no-progress'
+    description: 'No window was planned, exported, imported or closed for ${noProgressHours} hours.'
+    severity: 2
+    frequency: 'PT1H'
+    window: 'P2D'
+    query: replace('''
+      traces
+      | extend line = parse_json(message)
+      | where tostring(line.event) in ('Export', 'Import', 'ImportTill')
+      | summarize last = max(timestamp)
+      | where isnull(last) or last < ago(HOURSh)
+    ''', 'HOURS', string(noProgressHours))
+  }
+  {
+    name: 'lag'
+    description: 'The watermark is more than ${lagLimitHours} hours behind.'
+    severity: 3
+    frequency: 'PT1H'
+    window: 'P2D'
+    query: replace('''
+      traces
+      | extend line = parse_json(message)
+      | where tostring(line.event) == 'ImportTill'
+      | summarize till = max(todatetime(line.till))
+      | where till < ago(HOURSh)
+    ''', 'HOURS', string(lagLimitHours))
+  }
+]
+
+resource rules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for alert in alerts: {
+  name: '${name}-${alert.name}'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: '${name}: ${alert.name}'
+    description: alert.description
+    enabled: alertsEnabled
+    severity: alert.severity
+    scopes: [
+      insights.id
+    ]
+    evaluationFrequency: alert.frequency
+    windowSize: alert.window
+    autoMitigate: true
+    skipQueryValidation: true // the tables are empty at first
+    criteria: {
+      allOf: [
+        {
+          query: alert.query
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: [
+        operators.id
+      ]
+    }
+  }
+}]
+
+output insightsId string = insights.id
+output insightsName string = insights.name
+output connectionString string = insights.properties.ConnectionString

@@ -1,0 +1,294 @@
+package infra
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// builtIn are the ids of Azure's built-in roles that may be given.
+var builtIn = map[string]string{
+	"FHIR Data Reader":               "4c8d0bbc-75d3-4935-991f-5f3c56d81508",
+	"FHIR Data Exporter":             "3db33094-8700-4567-8da5-1501d4e7e843",
+	"FHIR Data Importer":             "4465e953-8ced-4406-a58e-0f6e3f3b530b",
+	"FHIR Data Contributor":          "5a1fc7df-4bf1-4951-a576-89034ee01acd",
+	"Storage Blob Data Reader":       "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+	"Storage Blob Data Contributor":  "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+	"Storage Blob Data Owner":        "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+	"Storage Table Data Contributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
+	"Monitoring Metrics Publisher":   "3913510d-42f4-4e42-8a64-420c390055eb",
+	"Key Vault Secrets User":         "4633458b-17de-408a-b874-0445c86b69e6",
+}
+
+// given are the roles that main.bicep gives, by the module that gives them, as docs/security.md says. A role in brackets takes a parameter.
+var given = map[string]string{
+	"ownStorageRoles":           "storageBlobDataOwner storageTableDataContributor",
+	"stateStorageRoles":         "storageBlobDataContributor storageTableDataContributor",
+	"exportStorageRoles":        "deidentified || retryRefusedLines ? storageBlobDataContributor : storageBlobDataReader",
+	"telemetryRole":             "monitoringMetricsPublisher",
+	"secretRole":                "keyVaultSecretsUser",
+	"sourceService":             "fhirDataExporter fhirDataReader",
+	"sourceApiForFhir":          "fhirDataExporter fhirDataReader",
+	"destinationService":        "fhirDataImporter fhirDataReader copiesSearchParameters ? fhirDataContributor",
+	"sourceServiceStorage":      "storageBlobDataContributor",
+	"sourceApiForFhirStorage":   "storageBlobDataContributor",
+	"destinationServiceStorage": "storageBlobDataContributor",
+}
+
+var (
+	roleID  = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	roleUse = regexp.MustCompile(`roles\.(\w+)\.id`)
+)
+
+// checkRoles finds roles that are wider than what is promised, by what they allow or by where they hold.
+func checkRoles(templates map[string]*template) (findings []string) {
+	found := map[string]string{}
+	if t := templates["modules/roles.bicep"]; t != nil {
+		for _, p := range t.vars["roles"].last().Children {
+			found[unquoted(p.Children[1].property("name"))] = unquoted(p.Children[1].property("id"))
+		}
+	}
+	if !maps.Equal(found, builtIn) {
+		findings = append(findings, fmt.Sprintf("modules/roles.bicep: the roles are %v", found))
+	}
+	assigned := 0
+	for _, t := range templates {
+		if filepath.Ext(t.file) == ".bicep" && t.file != "modules/roles.bicep" && roleID.MatchString(t.root.Text) {
+			findings = append(findings, t.file+": a role is given by its id: name it in modules/roles.bicep")
+		}
+		for _, r := range t.resources {
+			if strings.HasPrefix(r.of, "Microsoft.Authorization/roleDefinitions@") {
+				findings = append(findings, fmt.Sprintf("%s:%d: a role of its own", t.file, r.line))
+			}
+			if strings.HasPrefix(r.of, "Microsoft.Authorization/roleAssignments@") {
+				assigned++
+				findings = append(findings, t.checkAssignment(r)...)
+			}
+		}
+	}
+	if assigned == 0 {
+		findings = append(findings, "no role is assigned")
+	}
+	return append(findings, checkGiven(templates["main.bicep"])...)
+}
+
+// checkAssignment: a role holds on one resource that the template names, and is one of those that its caller asks for.
+func (t *template) checkAssignment(r declaration) (findings []string) {
+	where := fmt.Sprintf("%s:%d: role assignment %s", t.file, r.line, r.symbol)
+	scope := r.body.property("scope").text()
+	if !slices.ContainsFunc(t.resources, func(on declaration) bool {
+		return on.symbol == scope && on.existing && !strings.HasPrefix(on.of, "Microsoft.Resources/")
+	}) {
+		findings = append(findings, fmt.Sprintf("%s: its scope is %q, not a resource", where, scope))
+	}
+	if role := r.body.property("properties", "roleDefinitionId").text(); role != "subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleId)" {
+		findings = append(findings, fmt.Sprintf("%s: its role is %s, not one of roleIds", where, role))
+	}
+	return findings
+}
+
+// checkGiven compares what main.bicep gives with what is promised.
+func checkGiven(main *template) (findings []string) {
+	found := map[string]string{}
+	for _, m := range main.modules {
+		if roleIDs := m.body.property("params", "roleIds"); roleIDs != nil {
+			text := roleUse.ReplaceAllString(roleIDs.Text, "$1")
+			text = strings.NewReplacer("concat(", " ", "[", " ", "]", " ", ",", " ", ")", " ", ": []", " ").Replace(strings.ReplaceAll(text, ": []", ""))
+			found[m.symbol] = strings.Join(strings.Fields(text), " ")
+		}
+	}
+	for name := range found {
+		if found[name] != given[name] {
+			findings = append(findings, fmt.Sprintf("main.bicep: %s gives %q; docs/security.md and this test say %q", name, found[name], given[name]))
+		}
+	}
+	for name := range given {
+		if _, ok := found[name]; !ok {
+			findings = append(findings, fmt.Sprintf("main.bicep: %s gives nothing", name))
+		}
+	}
+	return findings
+}
+
+// musts are property values that resources of a type must have.
+var musts = []struct{ resource, path, value string }{
+	{"Microsoft.Storage/storageAccounts", "properties.allowSharedKeyAccess", "false"},
+	{"Microsoft.Storage/storageAccounts", "properties.allowBlobPublicAccess", "false"},
+	{"Microsoft.Storage/storageAccounts", "properties.minimumTlsVersion", "'TLS1_2'"},
+	{"Microsoft.Storage/storageAccounts", "properties.supportsHttpsTrafficOnly", "true"},
+	{"Microsoft.Storage/storageAccounts/blobServices/containers", "properties.publicAccess", "'None'"},
+	{"Microsoft.Web/sites", "properties.httpsOnly", "true"},
+	{"Microsoft.Web/sites", "identity.type", "'SystemAssigned'"},
+	{"Microsoft.Web/sites/basicPublishingCredentialsPolicies", "properties.allow", "false"},
+	{"Microsoft.Insights/components", "properties.DisableLocalAuth", "true"},
+}
+
+// forbidden are texts that would be a key or lead to one.
+var forbidden = []string{"listKeys", "listAccountSas", "listServiceSas", "AccountKey", "connectionString:", "SharedAccessSignature", "allowSharedKeyAccess: true", "FtpsOnly", "AllAllowed"}
+
+// checkKeys finds whatever works with a key or without encryption.
+func checkKeys(templates map[string]*template) (findings []string) {
+	policies := map[string]bool{}
+	seen := map[string]bool{}
+	for _, t := range templates {
+		for _, text := range forbidden {
+			if strings.Contains(t.root.Text, text) {
+				findings = append(findings, fmt.Sprintf("%s: it says %s", t.file, text))
+			}
+		}
+		for _, r := range t.resources {
+			of, version, _ := strings.Cut(r.of, "@")
+			if version == "" && !strings.Contains(of, "/") {
+				continue // a child named inside its parent
+			}
+			if version == "" || strings.HasSuffix(version, "preview") {
+				findings = append(findings, fmt.Sprintf("%s:%d: %s has no released API version", t.file, r.line, r.of))
+			}
+			if r.existing {
+				continue
+			}
+			if of == "Microsoft.Web/sites/basicPublishingCredentialsPolicies" {
+				policies[unquoted(r.body.property("name"))] = true
+			}
+			for _, m := range musts {
+				if m.resource != of {
+					continue
+				}
+				seen[m.resource] = true
+				if got := r.body.property(strings.Split(m.path, ".")...).text(); got != m.value {
+					findings = append(findings, fmt.Sprintf("%s:%d: %s is %s, must be %s", t.file, r.line, m.path, got, m.value))
+				}
+			}
+		}
+	}
+	if !policies["ftp"] || !policies["scm"] {
+		findings = append(findings, "basic publishing is not switched off for ftp and scm")
+	}
+	for _, m := range musts {
+		if !seen[m.resource] {
+			findings = append(findings, "there is no "+m.resource)
+		}
+	}
+	site := templates["modules/function-app.bicep"].vars["siteConfig"].last()
+	for name, want := range map[string]string{"minTlsVersion": "'1.2'", "scmMinTlsVersion": "'1.2'", "ftpsState": "'Disabled'"} {
+		if got := site.property(name).text(); got != want {
+			findings = append(findings, fmt.Sprintf("modules/function-app.bicep: %s is %s, must be %s", name, got, want))
+		}
+	}
+	if secret := templates["main.bicep"].root; regexp.MustCompile(`AZURE_ClientSecret: '@Microsoft\.KeyVault\(`).FindString(secret.Text) == "" {
+		findings = append(findings, "main.bicep: AZURE_ClientSecret is no Key Vault reference")
+	}
+	return findings
+}
+
+// checkRetention: staged files go only when asked, and a de-identification configuration never does.
+func checkRetention(templates map[string]*template) (findings []string) {
+	main, storage := templates["main.bicep"], templates["modules/storage.bicep"]
+	if got := main.params["retentionDays"].last().text(); got != "0" {
+		findings = append(findings, "main.bicep: files are removed after "+got+" days without being asked")
+	}
+	for _, r := range storage.resources {
+		if strings.HasPrefix(r.of, "Microsoft.Storage/storageAccounts/managementPolicies@") && r.condition != "(retentionDays > 0)" {
+			findings = append(findings, fmt.Sprintf("modules/storage.bicep:%d: the rule holds %s, not only when days are given", r.line, r.condition))
+		}
+	}
+	prefixes := strings.Join(strings.Fields(storage.vars["stagedPrefixes"].last().text()), " ")
+	if prefixes != "[ 'export-' 'import-' 'importprocessed-' ]" {
+		findings = append(findings, "modules/storage.bicep: files are removed under "+prefixes)
+	}
+	folders := strings.Join(strings.Fields(storage.vars["jobFolders"].last().text()), " ")
+	if folders != "deidentified && !startsWith(configFile, '20') ? [ 'anonymization/20' ] : []" {
+		findings = append(findings, "modules/storage.bicep: job folders are "+folders)
+	}
+	return findings
+}
+
+// withoutParameter are the settings that no template sets, and why.
+var withoutParameter = []string{
+	"SourceCredential", "DestinationCredential", // none is for one machine
+	"StorageConnectionString", // for an emulator
+	"FunctionTimeoutMinutes",  // goes with host.json, which is in the package
+}
+
+var (
+	documented = regexp.MustCompile("(?m)^\\| `(\\w+)` \\|")
+	appSetting = regexp.MustCompile(`AZURE_(\w+):`)
+	settingUse = regexp.MustCompile(`settings\.\?(\w+)`)
+	schedule   = regexp.MustCompile(`"%(\w+)%"`)
+)
+
+// settingsOf are the settings that are parameters.
+func settingsOf(t *template) (names []string) {
+	if t == nil || t.types["migrationSettings"] == nil {
+		return nil
+	}
+	for _, p := range t.types["migrationSettings"].last().Children {
+		if name := p.child("identifier"); name != nil && p.Type == "object_property" {
+			names = append(names, name.Text)
+		}
+	}
+	return names
+}
+
+// checkSettings: every app setting that the handler reads is set, is a parameter, or is none for Azure, and nothing else is.
+func checkSettings(templates map[string]*template, root string) (findings []string) {
+	page, err := os.ReadFile(filepath.Join(root, "docs", "settings.md"))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	set := slices.Concat(settingsOf(templates["settings.bicep"]), withoutParameter)
+	main := templates["main.bicep"].root.Text
+	for _, m := range appSetting.FindAllStringSubmatch(main, -1) {
+		if m[1] != "AUTHORITY_HOST" { // azidentity's own
+			set = append(set, m[1])
+		}
+	}
+	var known []string
+	for _, m := range documented.FindAllStringSubmatch(string(page), -1) {
+		known = append(known, m[1])
+	}
+	for _, name := range known {
+		if n := count(set, name); n != 1 {
+			findings = append(findings, fmt.Sprintf("the setting %s is in the templates %d times", name, n))
+		}
+	}
+	for _, name := range set {
+		if !slices.Contains(known, name) {
+			findings = append(findings, fmt.Sprintf("the templates set %s, which is no setting of docs/settings.md", name))
+		}
+	}
+	for _, m := range settingUse.FindAllStringSubmatch(main, -1) {
+		if !slices.Contains(settingsOf(templates["settings.bicep"]), m[1]) {
+			findings = append(findings, fmt.Sprintf("main.bicep reads settings.%s, which there is not", m[1]))
+		}
+	}
+	functions, err := filepath.Glob(filepath.Join(root, "*", "function.json"))
+	if err != nil || len(functions) == 0 {
+		findings = append(findings, fmt.Sprintf("no function under %s (%v)", root, err))
+	}
+	for _, f := range functions {
+		content, err := os.ReadFile(f)
+		if err != nil {
+			findings = append(findings, err.Error())
+		}
+		for _, m := range schedule.FindAllStringSubmatch(string(content), -1) {
+			if !strings.Contains(main, "\n  "+m[1]+": ") {
+				findings = append(findings, fmt.Sprintf("%s needs the app setting %s, which main.bicep does not set", f, m[1]))
+			}
+		}
+	}
+	return findings
+}
+
+func count(names []string, name string) (n int) {
+	for _, s := range names {
+		if s == name {
+			n++
+		}
+	}
+	return n
+}
