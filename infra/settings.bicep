@@ -79,7 +79,7 @@ type migrationSettings = {
   @description('The mode of $import: `IncrementalLoad` keeps versions and times; `InitialLoad` makes every resource version 1, changed now, and needs a destination in initial-import mode. Default: `IncrementalLoad`.')
   ImportMode: ('IncrementalLoad' | 'InitialLoad')?
 
-  @description('The longest length of a window in system mode, in units of ExportChunkDuration. Default: `30`.')
+  @description('The longest length of a window in system mode, in units of ExportChunkDuration. Where the source is retired and answers exports alone, it is that of the first window, and those that follow grow or shrink with what comes back. Default: `30`.')
   ExportChunkTime: int?
 
   @description('The longest length of a window in type mode, in units of ExportChunkDuration: no effect yet. Default: `30`.')
