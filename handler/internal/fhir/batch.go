@@ -77,46 +77,42 @@ func (s *Service) Batch(ctx context.Context, urls []string) ([]Answer, error) {
 	if len(urls) == 0 {
 		return nil, nil
 	}
-	a, err := s.do(ctx, call{op: op, method: http.MethodPost, path: "/", body: batchBody(urls), contentType: "application/fhir+json", accept: "application/fhir+json",
-		parallel: true, want: []int{http.StatusOK}})
+	entries, err := s.batch(ctx, op, batchBody(urls), len(urls), true)
 	if err != nil {
 		return nil, err
 	}
-	defer a.close()
-	raw, err := a.read(maxBundle)
-	if errors.Is(err, errPageTooLong) {
-		return nil, a.unreadable("longer than is ever asked for")
-	}
-	if err != nil {
-		return nil, err
-	}
-	bundle, err := a.parseBundle(raw)
-	if err != nil {
-		return nil, err
-	}
-	var answers []Answer
-	bundle.entries.ForEach(func(_, e gjson.Result) bool {
-		answers = append(answers, s.batchAnswer(urls, len(answers), e))
-		return true
-	})
-	if len(answers) != len(urls) {
-		return nil, a.unreadable(fmt.Sprintf("%d answers to %d requests", len(answers), len(urls)))
+	answers := make([]Answer, len(entries))
+	for i, e := range entries {
+		answers[i] = s.batchAnswer(urls[i], e)
 	}
 	return answers, nil
 }
 
-// bundleOfAnswers is what a batch was answered with.
-type bundleOfAnswers struct{ entries gjson.Result }
-
-// parseBundle checks that text is a bundle, whole and valid.
-func (a *answer) parseBundle(text string) (bundleOfAnswers, error) {
-	if !gjson.Valid(text) {
-		return bundleOfAnswers{}, a.unreadable("not valid JSON, or cut off")
+// batch posts a bundle of as many requests, worked on side by side or one after the other, and returns the entry that answers each.
+func (s *Service) batch(ctx context.Context, op string, body []byte, requests int, parallel bool) ([]gjson.Result, error) {
+	a, err := s.do(ctx, call{op: op, method: http.MethodPost, path: "/", body: body, contentType: "application/fhir+json", accept: "application/fhir+json",
+		parallel: parallel, want: []int{http.StatusOK}})
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	text, err := a.read(maxBundle)
+	switch {
+	case errors.Is(err, errPageTooLong):
+		return nil, a.unreadable("longer than is ever asked for")
+	case err != nil:
+		return nil, err
+	case !gjson.Valid(text):
+		return nil, a.unreadable("not valid JSON, or cut off")
 	}
 	if typ := gjson.Get(text, "resourceType"); typ.Str != "Bundle" {
-		return bundleOfAnswers{}, a.unreadable(fmt.Sprintf("resourceType is %q, not Bundle", line(typ.String(), 64)))
+		return nil, a.unreadable(fmt.Sprintf("resourceType is %q, not Bundle", line(typ.String(), 64)))
 	}
-	return bundleOfAnswers{gjson.Get(text, "entry")}, nil
+	entries := gjson.Get(text, "entry").Array()
+	if len(entries) != requests {
+		return nil, a.unreadable(fmt.Sprintf("%d answers to %d requests", len(entries), requests))
+	}
+	return entries, nil
 }
 
 func batchBody(urls []string) []byte {
@@ -136,11 +132,8 @@ func batchBody(urls []string) []byte {
 }
 
 // batchAnswer reads one entry. A status that cannot be read says nothing, so the answer is as good as none.
-func (s *Service) batchAnswer(urls []string, i int, e gjson.Result) Answer {
-	op := "read"
-	if i < len(urls) {
-		op = "read " + line(urls[i], maxExcerpt)
-	}
+func (s *Service) batchAnswer(url string, e gjson.Result) Answer {
+	op := "read " + line(url, maxExcerpt)
 	text, _, _ := strings.Cut(e.Get("response.status").String(), " ")
 	status, err := strconv.Atoi(text)
 	resource := e.Get("resource")

@@ -3,7 +3,6 @@ package fhir
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -53,26 +52,9 @@ func (s *Service) PutSearchParameters(ctx context.Context, all []SearchParameter
 	if err != nil {
 		return nil, &Error{Op: op, Kind: Refused, Err: err}
 	}
-	a, err := s.do(ctx, call{op: op, method: http.MethodPost, path: "/", body: body, contentType: "application/fhir+json", accept: "application/fhir+json",
-		want: []int{http.StatusOK}})
+	entries, err := s.batch(ctx, op, body, len(all), false)
 	if err != nil {
 		return nil, err
-	}
-	defer a.close()
-	raw, err := a.read(maxBundle)
-	if errors.Is(err, errPageTooLong) {
-		return nil, a.unreadable("longer than is ever asked for")
-	}
-	if err != nil {
-		return nil, err
-	}
-	bundle, err := a.parseBundle(raw)
-	if err != nil {
-		return nil, err
-	}
-	entries := bundle.entries.Array()
-	if len(entries) != len(all) {
-		return nil, a.unreadable(fmt.Sprintf("%d answers to %d requests", len(entries), len(all)))
 	}
 	for i, e := range entries {
 		refused = append(refused, putAnswer("write the search parameter "+line(all[i].URL, maxExcerpt), e))
