@@ -58,3 +58,22 @@ func TestCheckAccessWithoutSettings(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 }
+
+// A dry run over HTTP.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, fhirservice.Options{}, fhirservice.Options{}, rangeRun())
+	a.seed(clinic(t, 50)...)
+	status, body := a.call("GET", "/api/Plan", a.host.FunctionKey(), "")
+	var plan struct {
+		Windows []struct{ Count, Bytes int64 }
+		Total   struct{ Windows, Exports, Imports int64 }
+	}
+	if err := json.Unmarshal([]byte(body), &plan); status != http.StatusOK || err != nil || len(plan.Windows) == 0 || plan.Windows[0].Count == 0 || plan.Windows[0].Bytes == 0 || plan.Total.Imports == 0 {
+		t.Fatalf("%d %s (%v)", status, body, err)
+	}
+	a.runTo(end, nil)
+	if made := len(a.windows()); int64(made) != plan.Total.Windows {
+		t.Errorf("%d windows foreseen, %d made", plan.Total.Windows, made)
+	}
+}

@@ -44,6 +44,7 @@ func New(o Options) http.Handler {
 	o.checks(r)
 	o.operator(r)
 	o.access(r)
+	o.plan(r)
 	return r
 }
 
