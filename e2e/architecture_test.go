@@ -14,12 +14,13 @@ import (
 // Arrows point down only. What a package of the handler may import of the others is written here, and nothing else is
 // allowed.
 var mayImport = map[string][]string{
-	"handler":                    {"handler/internal/access", "handler/internal/routes", "handler/internal/migration", "handler/internal/verify", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
+	"handler":                    {"handler/internal/access", "handler/internal/routes", "handler/internal/migration", "handler/internal/verify", "handler/internal/status", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/access":    {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
-	"handler/internal/routes":    {"handler/internal/access", "handler/internal/migration", "handler/internal/verify", "handler/internal/ledger"},
+	"handler/internal/routes":    {"handler/internal/access", "handler/internal/migration", "handler/internal/verify", "handler/internal/status", "handler/internal/ledger"},
 	"handler/internal/migration": {"handler/internal/event", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/verify":    {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/event":     nil,
+	"handler/internal/status":    {"handler/internal/ledger", "handler/internal/settings"},
 	"handler/internal/fhir":      nil,
 	"handler/internal/ledger":    nil,
 	"handler/internal/staging":   nil,

@@ -37,10 +37,11 @@ func run(ctx context.Context, environ []string, clock func() time.Time, stdout i
 		return fmt.Errorf("listen: %w", err)
 	}
 	set, err := settings.Load(environ)
-	options := routes.Options{SettingsError: err, Log: log}
+	var options routes.Options
 	if err == nil {
-		options.Migration, options.Verify, options.SettingsError = wire(set, clock, rand.Reader, log)
+		options, err = wire(set, environ, clock, rand.Reader, log)
 	}
+	options.SettingsError, options.Log = err, log
 	options.Access = access.Check{Settings: set, SettingsError: options.SettingsError, Environ: environ, Clock: clock}
 	if m := options.Migration; m != nil {
 		options.Access.Source, options.Access.Destination, options.Access.Ledger, options.Access.Staging = m.Source, m.Destination, m.Ledger, m.Staging

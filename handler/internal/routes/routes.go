@@ -19,13 +19,15 @@ import (
 
 	"fhirmigration/handler/internal/access"
 	"fhirmigration/handler/internal/migration"
+	"fhirmigration/handler/internal/status"
 	"fhirmigration/handler/internal/verify"
 )
 
-// Options are what the routes need. Migration and Verify are nil when SettingsError is not.
+// Options are what the routes need. Migration, Verify and Status are nil when SettingsError is not.
 type Options struct {
 	Migration     *migration.Migration
 	Verify        *verify.Verify
+	Status        *status.Reader
 	Access        access.Check // there in any case: it says what is wrong with the settings
 	SettingsError error        // the app settings cannot be worked with: every function answers 500 and logs it
 	Log           *slog.Logger
@@ -38,13 +40,14 @@ func New(o Options) http.Handler {
 	r.Get("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	r.Post("/ExportTimer", o.timer("ExportTimer", func(ctx context.Context) (any, error) { return o.Migration.ExportStep(ctx) }))
 	r.Post("/ImportTimer", o.timer("ImportTimer", func(ctx context.Context) (any, error) { return o.Migration.ImportStep(ctx) }))
-	r.Post("/VerifyTimer", o.timer("VerifyTimer", func(ctx context.Context) (any, error) { return o.Verify.Tick(ctx) }))
+	r.Post("/VerifyTimer", o.timer("VerifyTimer", o.verifyTick))
 	o.exceptions(r)
 	o.searchParameters(r)
 	o.checks(r)
 	o.operator(r)
 	o.access(r)
 	o.plan(r)
+	o.status(r)
 	return r
 }
 

@@ -1,0 +1,166 @@
+package status
+
+import (
+	"fmt"
+	"time"
+
+	"fhirmigration/handler/internal/ledger"
+)
+
+// Who can end what stands in the way.
+const (
+	nobody   = "nobody: it goes on by itself"
+	operator = "an operator"
+)
+
+// maxHeldShown windows that are held are listed one by one.
+const maxHeldShown = 20
+
+// waiting is what stands in the way, what somebody must do first.
+func (r *Reader) waiting(all rows) (waits []Wait) {
+	waits = append(waits, r.unscheduled(all)...)
+	if p := all.control.Pause; p.Set() {
+		waits = append(waits, Wait{What: "paused by " + p.By, Detail: p.Reason, Who: operator, Since: Instant(p.At), Do: []Action{resume}})
+	}
+	if diff := all.chunk.PinnedDifference(r.Settings.Pinned()); diff != "" {
+		waits = append(waits, Wait{What: "app settings changed that must not change half-way: nothing new is planned", Detail: cut(diff), Act: true,
+			Who: operator + ": set them back, or accept them", Do: []Action{acceptSettings}})
+	}
+	waits = append(waits, heldWaits(all)...)
+	waits = append(waits, troubles(all)...)
+	waits = append(waits, r.parameterWaits(all)...)
+	if paused, until := r.Settings.Paused(all.now); paused {
+		waits = append(waits, Wait{What: "paused until " + when(until), Who: "nobody: AZURE_PauseDm says so", Until: Instant(until)})
+	}
+	waits = append(waits, outage(all, "source", all.control.Source)...)
+	waits = append(waits, outage(all, "destination", all.control.Destination)...)
+	if c := all.chunk; c.CountTries > 0 && all.now.Before(c.NotBefore) {
+		waits = append(waits, Wait{What: "the source could not count what comes next", Who: nobody, Until: Instant(c.NotBefore),
+			Detail: fmt.Sprintf("tried %s; after three tries the window is exported without a count", many(int64(c.CountTries), "time", "times"))})
+	}
+	slicesActFirst(waits)
+	return waits
+}
+
+// slicesActFirst puts what somebody must do before what goes away by itself, and leaves the order else.
+func slicesActFirst(waits []Wait) {
+	var act, rest []Wait
+	for _, w := range waits {
+		if w.Act {
+			act = append(act, w)
+		} else {
+			rest = append(rest, w)
+		}
+	}
+	copy(waits, append(act, rest...))
+}
+
+// unscheduled are timers that do not fire: without a schedule, or silent for longer than three runs of it.
+func (r *Reader) unscheduled(all rows) (waits []Wait) {
+	for _, t := range r.timers(all) {
+		if t.Schedule == "" {
+			waits = append(waits, Wait{What: t.Name + " is not scheduled: the app setting " + t.Name + "Schedule is missing", Act: true,
+				Who: operator + `: set it, for instance to "*/30 * * * * *"`})
+			continue
+		}
+		if t.Ticked == nil {
+			continue
+		}
+		due, ok := overdue(t.Schedule, *t.Ticked)
+		slack := ledger.TickNoted + r.Settings.StepBudget()
+		if t.Name == "VerifyTimer" {
+			slack += countEvery
+		}
+		if ok && all.now.After(due.Add(slack)) {
+			waits = append(waits, Wait{What: t.Name + " does not fire", Act: true, Since: t.Ticked, Who: operator + ": look at the function app",
+				Detail: "its last tick that is noted was at " + when(*t.Ticked) + ", its schedule is " + t.Schedule})
+		}
+	}
+	return waits
+}
+
+// timers are the timer functions. What VerifyTimer leaves behind is the summary, saved every hour at least.
+func (r *Reader) timers(all rows) (timers []Timer) {
+	for _, name := range timerNames {
+		t := Timer{Name: name, Schedule: r.Schedules[name]}
+		switch name {
+		case "ExportTimer":
+			t.tick(all.control.Export)
+		case "ImportTimer":
+			t.tick(all.control.Import)
+		default:
+			t.Ticked = Instant(all.summary.Updated)
+		}
+		timers = append(timers, t)
+	}
+	return timers
+}
+
+func (t *Timer) tick(noted ledger.Tick) {
+	t.Ticked, t.Error, t.Since = Instant(noted.At), cut(noted.Error), Instant(noted.Since)
+}
+
+// heldWaits are the windows that wait for an operator.
+func heldWaits(all rows) (waits []Wait) {
+	held := 0
+	for _, w := range all.open {
+		if w.Phase() != ledger.Held {
+			continue
+		}
+		if held++; held <= maxHeldShown {
+			since := time.Time{}
+			if n := len(w.AttemptLog); n > 0 {
+				since = w.AttemptLog[n-1].At
+			}
+			waits = append(waits, Wait{What: fmt.Sprintf("window %d is held", w.Number), Detail: cut(w.HeldReason), Who: operator, Act: true, Window: w.Number,
+				Since: Instant(since), Do: windowActions(w)})
+		}
+	}
+	if held > maxHeldShown {
+		waits = append(waits, Wait{What: fmt.Sprintf("%s more are held", many(int64(held-maxHeldShown), "window", "windows")), Who: operator, Act: true})
+	}
+	return waits
+}
+
+// troubles are how the last ticks failed.
+func troubles(all rows) (waits []Wait) {
+	for _, t := range []struct {
+		name string
+		ledger.Tick
+	}{{"ExportTimer", all.control.Export}, {"ImportTimer", all.control.Import}} {
+		if t.Error != "" {
+			waits = append(waits, Wait{What: t.name + "'s last tick failed", Detail: cut(t.Error), Act: true, Since: Instant(t.Since),
+				Who: "who can mend what it says; then it goes on by itself"})
+		}
+	}
+	return waits
+}
+
+// parameterWaits are custom search parameters that imports wait for, or that could not be brought over.
+func (r *Reader) parameterWaits(all rows) []Wait {
+	s := all.parameters
+	switch {
+	case !all.begun || !r.Settings.MigrateSearchParameters:
+		return nil
+	case s.State == ledger.ParametersFailed:
+		return []Wait{{What: "the destination could not be reindexed for custom search parameters", Detail: cut(s.Reason), Who: operator, Act: true, Do: []Action{copyParameters}}}
+	case s.State == ledger.ParametersCopying && !all.chunk.SearchParametersReady && s.Reason != "":
+		return []Wait{{What: "imports wait until custom search parameters are copied", Detail: cut(s.Reason), Who: nobody, Until: Instant(s.NotBefore)}}
+	case s.State == ledger.ParametersDeferred:
+		return []Wait{{What: "custom search parameters are not copied yet; imports do not wait for them", Detail: cut(s.Reason), Who: nobody, Until: Instant(s.NotBefore)}}
+	}
+	return nil
+}
+
+// outage is a service that gives no answer.
+func outage(all rows, name string, o ledger.Outage) []Wait {
+	if o.Since.IsZero() {
+		return nil
+	}
+	w := Wait{What: "the " + name + " gives no answer", Detail: cut(o.Reason), Who: nobody, Since: Instant(o.Since)}
+	if all.now.Before(o.NotBefore) {
+		w.What += " and is asked again at " + when(o.NotBefore)
+		w.Until = Instant(o.NotBefore)
+	}
+	return []Wait{w}
+}
