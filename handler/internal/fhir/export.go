@@ -13,6 +13,7 @@ import (
 // ExportRequest says what a $export takes: everything last updated in [Since, Till), to the millisecond. A service of the Cosmos kind takes what is
 // stamped exactly Till as well.
 type ExportRequest struct {
+	Type        string    // "": all types
 	Since, Till time.Time // Till is needed: without it a service takes its own now, without a lag
 	History     bool      // every version, not the last one before Till alone
 	Deletes     bool      // soft deletes
@@ -21,7 +22,10 @@ type ExportRequest struct {
 
 // query is the request's parameters; their names are case-sensitive and unknown ones are refused.
 func (r ExportRequest) query() string {
-	query := "_isParallel=true"
+	query := "_isParallel=true" // also for one type: on SQL it is the snapshot view, whose end is exclusive
+	if r.Type != "" {
+		query += "&_type=" + url.QueryEscape(r.Type)
+	}
 	switch {
 	case r.History && r.Deletes:
 		query += "&includeAssociatedData=" + url.QueryEscape("_history,_deleted")
@@ -37,10 +41,17 @@ func (r ExportRequest) query() string {
 	return query
 }
 
-// StartExport starts an export of all types and returns its status URL, on the service's own base. The request is sent once: if its
+// StartExport starts an export and returns its status URL, on the service's own base. The request is sent once: if its
 // reply is lost (Transient), a job may be running that nobody knows of.
 func (s *Service) StartExport(ctx context.Context, r ExportRequest) (statusURL string, err error) {
-	op := "start export " + Period{r.Since, r.Till}.String()
+	op := "start export "
+	if r.Type != "" {
+		op += "of " + line(r.Type, 64) + " "
+	}
+	op += Period{r.Since, r.Till}.String()
+	if r.Type != "" && !resourceType.MatchString(r.Type) {
+		return "", &Error{Op: op, Kind: Refused, Err: errors.New("not a resource type")}
+	}
 	if r.Till.IsZero() || !r.Till.After(r.Since) {
 		return "", &Error{Op: op, Kind: Refused, Err: errors.New("the end is missing or not after the beginning")}
 	}

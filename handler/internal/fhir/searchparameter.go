@@ -31,7 +31,7 @@ func (p SearchParameter) Same(other SearchParameter) bool {
 func (s *Service) SearchParameters(ctx context.Context) (all []SearchParameter, err error) {
 	err = s.Resources(ctx, "SearchParameter", Current, Period{}, func(page []Resource) error {
 		for _, r := range page {
-			all = append(all, SearchParameter{ID: r.ID, URL: gjson.Get(r.Raw, "url").String(), Raw: r.Raw})
+			all = append(all, searchParameterOf(r.ID, r.Raw))
 		}
 		return nil
 	})
@@ -39,6 +39,20 @@ func (s *Service) SearchParameters(ctx context.Context) (all []SearchParameter, 
 		return nil, err
 	}
 	return all, nil
+}
+
+// ReadSearchParameter reads one as an export writes it: a line of JSON.
+func ReadSearchParameter(line string) (SearchParameter, error) {
+	r := gjson.Parse(line)
+	id := r.Get("id").String()
+	if !gjson.Valid(line) || r.Get("resourceType").String() != "SearchParameter" || !resourceID.MatchString(id) {
+		return SearchParameter{}, errors.New("the line is no SearchParameter with an id")
+	}
+	return searchParameterOf(id, line), nil
+}
+
+func searchParameterOf(id, raw string) SearchParameter {
+	return SearchParameter{ID: id, URL: gjson.Get(raw, "url").String(), Raw: raw}
 }
 
 // PutSearchParameters writes up to MaxBatch search parameters under their ids in one batch. refused has an entry for each, in order: nil, or

@@ -47,6 +47,8 @@ type SearchParameters struct {
 	ReindexStatus string // as the destination last said it
 	Attempts      int    // of a reindex that failed
 
+	Export ParametersExport // where the source answers exports alone
+
 	NotBefore time.Time // nothing is asked before
 	StartTime time.Time
 	EndTime   time.Time
@@ -146,18 +148,18 @@ func (s SearchParameters) ReindexFailed(reason string, now, notBefore time.Time,
 
 // Again begins anew, at an operator's wish.
 func (s SearchParameters) Again(now time.Time) SearchParameters {
-	return SearchParameters{State: ParametersCopying, StartTime: now, Reindex: s.Reindex && s.State != ParametersDone, etag: s.etag, kept: s.kept}
+	return SearchParameters{State: ParametersCopying, StartTime: now, Reindex: s.Reindex && s.State != ParametersDone, Export: ParametersExport{Log: s.Export.Log}, etag: s.etag, kept: s.kept}
 }
 
 func (s *SearchParameters) columns() []column {
-	return []column{
+	return append(s.Export.columns(),
 		textColumn("state", (*string)(&s.State)), textColumn("reason", &s.Reason),
 		int32Column("found", &s.Found), int32Column("existing", &s.Existing), int32Column("copied", &s.Copied), int32Column("refused", &s.Refused),
 		jsonColumn("refusedParameters", &s.Named, func(r []RefusedParameter) bool { return len(r) == 0 }),
 		boolColumn("reindex", &s.Reindex), textColumn("reindexContentLocation", &s.ReindexURL), textColumn("reindexStatus", &s.ReindexStatus),
 		int32Column("attempts", &s.Attempts),
 		timeColumn("notBefore", &s.NotBefore), timeColumn("StartTime", &s.StartTime), timeColumn("EndTime", &s.EndTime),
-	}
+	)
 }
 
 // maxReason bounds a text of the row, in characters.

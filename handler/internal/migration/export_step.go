@@ -46,9 +46,9 @@ func (t *tick) exportParts(ctx context.Context) error {
 	if err := t.pinnedChanged("SourceUri"); err != nil { // jobs of the other source are not to be asked for at this one
 		return err
 	}
-	parts := []func(context.Context) error{t.pollExports, t.closeDone, t.completeSplits}
+	parts := []func(context.Context) error{t.pollExports, t.followParameters, t.closeDone, t.completeSplits}
 	if !t.paused() {
-		parts = append(parts, t.plan, t.startExports)
+		parts = append(parts, t.plan, t.startParameters, t.startExports)
 	}
 	var errs []error
 	for _, part := range parts {

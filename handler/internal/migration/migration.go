@@ -85,7 +85,9 @@ type tick struct {
 	chunk   ledger.Chunk
 	control ledger.Control
 	windows []ledger.Window // open ones, by Since
-	sum     Summary
+
+	parameters *ledger.SearchParameters // as read or saved last, where the step concerns itself with their export
+	sum        Summary
 
 	controlRead bool
 }

@@ -9,6 +9,7 @@ import (
 
 	"fhirmigration/handler/internal/fhir"
 	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/handler/internal/staging"
 )
 
 const (
@@ -88,6 +89,9 @@ func (t *tick) advanceParameters(ctx context.Context, row ledger.SearchParameter
 // copyParameters writes to the destination what it lacks. Nothing remembers what is written: what the destination has by now is
 // looked up, so a copy that was broken off goes on where it was.
 func (t *tick) copyParameters(ctx context.Context, row ledger.SearchParameters) (ledger.SearchParameters, error) {
+	if t.chunk.ExportOnly {
+		return t.copyExportedParameters(ctx, row)
+	}
 	var source []fhir.SearchParameter
 	asked := false
 	err := t.watched(ctx, sourceSide, func(ctx context.Context) (err error) {
@@ -98,14 +102,39 @@ func (t *tick) copyParameters(ctx context.Context, row ledger.SearchParameters) 
 		source, err = t.Source.SearchParameters(ctx)
 		return withRole(err, roleReader, "source")
 	})
+	if kindOf(err) == fhir.Gone { // the export step exports them, as the chunk row says by now
+		return row, nil
+	}
 	if err != nil {
 		return t.parametersWait(ctx, row, err)
 	}
 	if !asked { // the source is out, or an operator has paused the migration
 		return row, nil
 	}
+	return t.writeCopies(ctx, row, source)
+}
+
+// copyExportedParameters does the same with what a source that answers exports alone has exported, once that is there.
+func (t *tick) copyExportedParameters(ctx context.Context, row ledger.SearchParameters) (ledger.SearchParameters, error) {
+	if !row.Export.Done {
+		return row, nil
+	}
+	source, err := t.exportedParameters(ctx, row.Export.ID)
+	if errors.Is(err, staging.ErrNotFound) || errors.Is(err, errManifest) {
+		return t.saveParameters(ctx, row.ExportFailed(err.Error(), t.Clock(), t.nextPoll(nil)))
+	}
+	if err != nil {
+		return row, err
+	}
+	return t.writeCopies(ctx, row, source)
+}
+
+func (t *tick) writeCopies(ctx context.Context, row ledger.SearchParameters, source []fhir.SearchParameter) (ledger.SearchParameters, error) {
 	takenOver := row.StartTime.IsZero() && t.chunk.SearchParameterMigration // by the original, which never reindexes
-	err = t.watched(ctx, destinationSide, func(ctx context.Context) (err error) {
+	err := t.watched(ctx, destinationSide, func(ctx context.Context) (err error) {
+		if t.operatorPause() {
+			return nil
+		}
 		row, err = t.writeParameters(ctx, row, source, takenOver)
 		return err
 	})
@@ -249,8 +278,6 @@ func (t *tick) parametersWait(ctx context.Context, row ledger.SearchParameters, 
 		return row, cause
 	case statusOf(cause) == http.StatusLocked:
 		next, err = row.Deferred("the destination is in initial-import mode and takes nothing but imports: they are copied once that mode is off", t.Clock().Add(deferredPause)), nil
-	case kindOf(cause) == fhir.Gone:
-		next, err = row.Deferred("the source is retired and cannot be asked for its search parameters", t.Clock().Add(deferredPause)), nil
 	case passing(cause), postponing(cause):
 		next, err = row.Waiting(cause.Error(), t.nextPoll(cause)), nil
 	default:

@@ -14,7 +14,7 @@ import (
 
 // startExports starts the oldest planned windows, as many as may run together.
 func (t *tick) startExports(ctx context.Context) error {
-	if t.pinnedChanged() != nil { // planning has said so
+	if t.pinnedChanged() != nil || !t.windowsMayStart() { // planning has said so, or the search parameters go first
 		return nil
 	}
 	running := t.count(ledger.Exporting)
