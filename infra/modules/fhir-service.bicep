@@ -57,5 +57,4 @@ module configuration 'fhir-service-configuration.bicep' = if (configure) {
   }
 }
 
-output workspaceId string = workspace.id
 output servicePrincipalId string = configure ? configuration!.outputs.servicePrincipalId : (readIdentity ? service.identity.principalId : '')
