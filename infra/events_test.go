@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // logged are the events of the handler and what their lines say, read from its source: a message and properties for each call of the logger.
@@ -112,9 +113,12 @@ var (
 	quotedName   = regexp.MustCompile(`'([^']*)'`)
 )
 
+// handlersEvents are read once.
+var handlersEvents = sync.OnceValues(func() (logged, error) { return readEvents(root) })
+
 // checkEvents: what alerts and the workbook look for in the log is what the handler logs.
-func checkEvents(templates map[string]*template, folder, root string) (findings []string) {
-	events, err := readEvents(root)
+func checkEvents(templates map[string]*template, folder string) (findings []string) {
+	events, err := handlersEvents()
 	if err != nil {
 		return []string{err.Error()}
 	}

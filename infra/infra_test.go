@@ -38,7 +38,7 @@ func check(templates map[string]*template, folder string) (findings []string) {
 		return findings
 	}
 	return slices.Concat(checkNames(templates), checkRoles(templates), checkKeys(templates), checkRetention(templates),
-		checkSettings(templates, root), checkEvents(templates, folder, root))
+		checkSettings(templates, root), checkEvents(templates, folder))
 }
 
 // The templates can be read, every name in them leads somewhere, and they keep what docs/security.md promises.
