@@ -218,3 +218,21 @@ func httpRoutes() (routes []route, err error) {
 	}
 	return routes, nil
 }
+
+// The tree in development.md has every package of the handler.
+func TestTreeIsWhole(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("development.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders, err := filepath.Glob(filepath.Join("..", "handler", "internal", "*"))
+	if err != nil || len(folders) < 8 {
+		t.Fatalf("%d packages (%v)", len(folders), err)
+	}
+	for _, folder := range folders {
+		if name := "handler/internal/" + filepath.Base(folder); !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("development.md does not tell of %s", name)
+		}
+	}
+}
