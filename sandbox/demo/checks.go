@@ -21,6 +21,7 @@ var errChecks = errors.New("the checks disagree with the comparison: see above")
 // checkAnswer is what the demo shows of a check.
 type checkAnswer struct {
 	URL, State, Verdict, Error string
+	Source                     string // what stood for it
 	Counts                     map[string]int64
 	Progress                   struct {
 		Done, Of int64
@@ -37,8 +38,8 @@ func (p *platform) checks(ctx context.Context, o Options) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", check.name, err)
 		}
-		fmt.Fprintf(o.Out, "  %s: %s; %s %s in %s\n", check.name, answer.Verdict, progress.Thousands(answer.Progress.Done), answer.Progress.Unit, seconds(o.Clock().Sub(began)))
-		if answer.State != "done" || !p.mode.agrees(answer.Counts) {
+		fmt.Fprintf(o.Out, "  %s (source: %s): %s; %s %s in %s\n", check.name, answer.Source, answer.Verdict, progress.Thousands(answer.Progress.Done), answer.Progress.Unit, seconds(o.Clock().Sub(began)))
+		if answer.State != "done" || !p.mode.agrees(answer.Counts) || p.mode.staged == (answer.Source == "live") {
 			return errChecks
 		}
 	}

@@ -19,6 +19,7 @@ const defaultMode = "system"
 type mode struct {
 	about    string
 	settings map[string]string // app settings; an empty value takes one away
+	source   fhirservice.Kind  // "": SQL
 
 	// prepare is called before the function app starts, when storage and both FHIR services are there. nil: nothing to do.
 	prepare func(ctx context.Context, p *platform) error
@@ -26,6 +27,8 @@ type mode struct {
 	arrives func(source []fhirservice.Version, windows []progress.Window) ([]fhirservice.Version, error)
 	// uncounted says that a check may leave open what it cannot find out in this mode.
 	uncounted bool
+	// staged says that the checks cannot ask the source, and must say that they compare with what was exported.
+	staged bool
 	// verdict is the demo's last line when just that is there.
 	verdict string
 }
@@ -49,7 +52,19 @@ func modes() map[string]mode {
 			arrives:  lastOfEachWindow,
 			verdict:  "The last version of every resource, or its deletion, is at the destination, and equal.",
 		},
+		"export-only": {
+			about:   "a retired Azure API for FHIR, which answers $export and nothing else, with every version and every deletion",
+			source:  fhirservice.Cosmos,
+			prepare: retire, staged: true,
+			verdict: "Every version and every deletion is at the destination, and equal; the source answered exports alone.",
+		},
 	}
+}
+
+// retire lets the source answer exports alone, as a service in the deprecated state does.
+func retire(_ context.Context, p *platform) error {
+	p.source.Inject(fhirservice.Fault{Gone: true})
+	return nil
 }
 
 // modeNames are the names of all modes, in order.

@@ -11,8 +11,9 @@ import (
 func TestModes(t *testing.T) {
 	t.Parallel()
 	for mode, want := range map[string]string{
-		"history": "Every version is at the destination, and equal; no deletion is.",
-		"deletes": "The last version of every resource, or its deletion, is at the destination, and equal.",
+		"history":     "Every version is at the destination, and equal; no deletion is.",
+		"export-only": "the source answered exports alone.",
+		"deletes":     "The last version of every resource, or its deletion, is at the destination, and equal.",
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -22,7 +23,7 @@ func TestModes(t *testing.T) {
 			if err := demo.Run(t.Context(), o); err != nil {
 				t.Fatalf("%v\n%s", err, out.text.String())
 			}
-			if said := out.text.String(); !strings.Contains(said, want) || !strings.Contains(said, "DeepCheck of everything: ") {
+			if said := out.text.String(); !strings.Contains(said, want) || !strings.Contains(said, "DeepCheck of everything (source: ") {
 				t.Errorf("no %q and DeepCheck in:\n%s", want, said)
 			}
 		})

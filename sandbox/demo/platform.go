@@ -81,11 +81,11 @@ func (o Options) jobTime(least time.Duration, linesPerSecond int) func(lines int
 
 // startServices starts the source, with its data, and the destination. Both write to the one storage account.
 func (p *platform) startServices(ctx context.Context, o Options, versions []fhirservice.Version) error {
-	start := func() (*fhirservice.Service, error) {
+	start := func(kind fhirservice.Kind) (*fhirservice.Service, error) {
 		// The token is for the service's own URL, which is known once it listens: before anybody can call it.
 		var service *fhirservice.Service
 		service, err := fhirservice.Start(ctx, fhirservice.Options{
-			Kind:                    fhirservice.SQL,
+			Kind:                    kind,
 			StorageConnectionString: p.storage.ConnectionString(),
 			Verify:                  func(token string) error { return p.verify(token, service.URL()) },
 			LinesPerFile:            500,
@@ -96,10 +96,10 @@ func (p *platform) startServices(ctx context.Context, o Options, versions []fhir
 		return service, err
 	}
 	var err error
-	if p.source, err = start(); err != nil {
+	if p.source, err = start(p.mode.source); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	if p.destination, err = start(); err != nil {
+	if p.destination, err = start(fhirservice.SQL); err != nil {
 		return fmt.Errorf("destination: %w", err)
 	}
 	if err := p.source.Load(versions...); err != nil {
