@@ -13,7 +13,7 @@ import (
 //
 //   - PlannedTill: up to here every instant is covered by a window or was found empty.
 //   - Open: every window that was listed and is not closed yet.
-//   - Watermark: the smallest Since in Open, else PlannedTill. Behind it everything is migrated. It may step back over
+//   - Watermark: the smallest Since in Open and Repairs, else PlannedTill. Behind it everything is migrated. It may step back over
 //     empty time, so nothing may rely on its never doing so.
 type Chunk struct {
 	JobID       int // the number that the next window row gets; a lower number has been listed, or is no window
@@ -26,6 +26,10 @@ type Chunk struct {
 	NotBefore   time.Time         // planning asks the source for nothing before
 	ExportOnly  bool              // the source is retired and answers exports alone
 	LastExport  Pace              // with ExportOnly: of the window before PlannedTill, once that is closed
+
+	Foreign  bool       // the row is the original's: what it left open was not read yet, and all of the above but JobID and Watermark says nothing
+	Repairs  repairList // windows that the original closed and that hide something: they are opened again as there is room, the oldest first
+	Takeover TakenOver  // what was found when the migration was taken over
 
 	// Columns of the original that are carried along for it.
 	ImportID, SurfaceJobID, DeepJobID int
@@ -173,9 +177,11 @@ func (c Chunk) Repin(now map[string]string) (_ Chunk, ok bool) {
 
 func (c Chunk) watermarked() Chunk {
 	c.Watermark = c.PlannedTill
-	for _, o := range c.Open {
-		if o.Since.Before(c.Watermark) {
-			c.Watermark = o.Since
+	for _, open := range [][]OpenWindow{c.Open, c.Repairs} {
+		for _, o := range open {
+			if o.Since.Before(c.Watermark) {
+				c.Watermark = o.Since
+			}
 		}
 	}
 	return c
@@ -189,6 +195,8 @@ func (c *Chunk) columns() []column {
 		jsonColumn("openWindows", &c.Open, func(o []OpenWindow) bool { return len(o) == 0 }),
 		jsonColumn("totals", &c.Totals, func(t Totals) bool { return t == Totals{} }),
 		jsonColumn("pinned", &c.Pinned, func(m map[string]string) bool { return len(m) == 0 }),
+		jsonColumn("repairs", &c.Repairs, func(r repairList) bool { return len(r) == 0 }),
+		jsonColumn("takenOver", &c.Takeover, func(t TakenOver) bool { return t == TakenOver{} }),
 		boolColumn("SearchParameterMigration", &c.SearchParameterMigration), boolColumn("searchParametersReady", &c.SearchParametersReady),
 		int32Column("countTries", &c.CountTries), timeColumn("planNotBefore", &c.NotBefore),
 		boolColumn("exportOnly", &c.ExportOnly), jsonColumn("lastExport", &c.LastExport, func(p Pace) bool { return p == Pace{} }),

@@ -66,8 +66,8 @@ func (l *Ledger) CreateTables(ctx context.Context) error {
 
 func (l *Ledger) windowKey(number int) string { return l.rowKey + strconv.Itoa(number) }
 
-// Chunk reads the chunk row. ErrNotFound: the migration has not begun. A row of the original, which has no plannedTill,
-// reads as planned up to its watermark: what it had under way behind that is exported again.
+// Chunk reads the chunk row. ErrNotFound: the migration has not begun. A row of the original reads as Foreign: it is taken over
+// before anything else.
 func (l *Ledger) Chunk(ctx context.Context) (Chunk, error) {
 	p, etag, err := l.chunk.get(ctx, l.partition, l.rowKey)
 	if err != nil {
@@ -77,9 +77,8 @@ func (l *Ledger) Chunk(ctx context.Context) (Chunk, error) {
 	if err := readColumns(c.columns(), p); err != nil {
 		return Chunk{}, fmt.Errorf("row %s of table %s: %w", l.rowKey, l.chunk.name(), err)
 	}
-	if c.PlannedTill.IsZero() {
-		c.PlannedTill = c.Watermark
-	}
+	_, ours := p["openWindows"]
+	c.Foreign = !ours
 	c.JobID = max(c.JobID, 1)
 	return c, nil
 }
@@ -101,6 +100,9 @@ func (l *Ledger) SaveChunk(ctx context.Context, c Chunk) (Chunk, error) {
 	if err != nil {
 		return c, fmt.Errorf("save row %s: %w", l.rowKey, err)
 	}
+	if c.Foreign { // whatever else is noted on it, it stays the original's
+		delete(p, "openWindows")
+	}
 	c.kept = p
 	c.etag, err = l.chunk.replace(ctx, l.partition, l.rowKey, p, c.etag)
 	return c, err
@@ -116,7 +118,8 @@ func (l *Ledger) Window(ctx context.Context, number int) (Window, error) {
 	if err := readColumns(w.columns(), p); err != nil {
 		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name(), err)
 	}
-	if !w.First || !w.Since.Before(w.Till) {
+	w = w.completed()
+	if !isWindow(p) || !w.Since.Before(w.Till) {
 		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name(), ErrNotWindow)
 	}
 	return w, nil

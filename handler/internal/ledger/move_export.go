@@ -146,6 +146,7 @@ func (w Window) unexported() Window {
 	w.ExportedCount, w.ImportedCount = "", ""
 	w.SearchParameterCount, w.SourceCount, w.RefusedCount = 0, Unknown, 0
 	w.UnknownPolls, w.CountTries = 0, 0
+	w.OriginalFiles = false
 	return w.counted()
 }
 

@@ -103,6 +103,9 @@ func (w Window) ImportDone(i int, imported, refused int64) (Window, error) {
 	if len(p.Only) > 0 {
 		imported, refused = imported+p.Imported, refused+p.Refused
 	}
+	if p.Lines == Unknown { // of a payload of the original: what it posted is not counted anywhere but here
+		p.Lines = imported + refused
+	}
 	if imported+refused != p.Lines {
 		return w, fmt.Errorf("%s: payload %d: %d lines imported and %d refused of %d", w.Name(), i+1, imported, refused, p.Lines)
 	}
@@ -136,7 +139,10 @@ func (w Window) ImportHalved(i, at int, lines int64) (Window, error) {
 	w.Posts++
 	n := len(w.Payloads) + 1
 	second := Payload{Blob: postedBlob(n, w.Posts), Post: w.Posts, From: at, To: p.To, Lines: lines, NotBefore: p.NotBefore}
-	p.To, p.Lines = at, p.Lines-lines
+	p.To = at
+	if p.Lines != Unknown {
+		p.Lines -= lines
+	}
 	w.Payloads = append(w.Payloads, second)
 	return w.counted(), nil
 }

@@ -16,9 +16,13 @@ const (
 	Planned Phase = "planned"
 	// Exporting: the source accepted $export; its status URL is in exportContentLocation.
 	Exporting Phase = "exporting"
+	// Superseded: an attempt of the original that failed, or a planned window that was given back to it. Another row has its time.
+	Superseded Phase = "superseded"
 	// Splitting: too large for one export or for one import; its second half is being made a window of its own, and until
 	// that is finished nothing else happens to it.
 	Splitting Phase = "splitting"
+	// Adopting: the original exported it and may have imported some of it. What it posted is looked up next.
+	Adopting Phase = "adopting"
 	// Exported: the manifest is saved and the payloads are listed; none is posted yet.
 	Exported Phase = "exported"
 	// Importing: at least one payload was posted.
@@ -88,6 +92,9 @@ type Window struct {
 	EmptyTill    time.Time // an export from Since till here has brought nothing, and could not be counted
 	LinesBefore  int64     // that an export of this window has brought once
 
+	TakenOver     time.Time // when a window that the original had exported was adopted
+	OriginalFiles bool      // its payloads are the original's: their files are listed in a blob of the takeover, not in a manifest
+
 	etag azcore.ETag
 	kept properties
 }
@@ -114,7 +121,7 @@ type Payload struct {
 	Earlier   string       `json:"earlier,omitempty"` // with Only: the blob that was posted before, whose result has the others
 	StatusURL string       `json:"url,omitempty"`     // set while Posted and after
 	State     PayloadState `json:"state,omitempty"`
-	Lines     int64        `json:"lines"`              // in the manifest, of all its files
+	Lines     int64        `json:"lines"`              // in the manifest, of all its files; Unknown of the original's until they are imported
 	Imported  int64        `json:"imported,omitempty"` // with Only and not Complete: of the others
 	Refused   int64        `json:"refused,omitempty"`
 	Unknown   int          `json:"unknown,omitempty"` // polls in a row that did not know the job
@@ -173,8 +180,12 @@ func (w Window) Phase() Phase {
 		return Done
 	case w.HeldReason != "":
 		return Held
+	case w.ExportRunning == runFailed && (w.ExportComplete || w.Processed):
+		return Superseded
 	case !w.SplitAt.IsZero():
 		return Splitting
+	case w.ExportComplete && len(w.Payloads) == 0:
+		return Adopting
 	case w.ExportComplete && w.posted():
 		return Importing
 	case w.ExportComplete:
@@ -204,9 +215,13 @@ func (w Window) Name() string {
 	return fmt.Sprintf("window %d [%s, %s)", w.Number, FormatInstant(w.Since), FormatInstant(w.Till))
 }
 
-// ExportedLines is the number of lines that are to be imported: all payloads', SearchParameter left out.
+// ExportedLines is the number of lines that are to be imported: all payloads', SearchParameter left out. Unknown while that of a
+// payload of the original is.
 func (w Window) ExportedLines() (n int64) {
 	for _, p := range w.Payloads {
+		if p.Lines < 0 {
+			return Unknown
+		}
 		n += p.Lines
 	}
 	return n
@@ -250,5 +265,6 @@ func (w *Window) columns() []column {
 		jsonColumn("AttemptLog", &w.AttemptLog, func(a []Attempt) bool { return len(a) == 0 }),
 		int64Column("SourceCount", &w.SourceCount), int64Column("RefusedCount", &w.RefusedCount),
 		boolColumn("Frontier", &w.Frontier), instantColumn("EmptyTill", &w.EmptyTill), int64Column("LinesBefore", &w.LinesBefore),
+		timeColumn("TakenOver", &w.TakenOver), boolColumn("OriginalFiles", &w.OriginalFiles),
 	}
 }

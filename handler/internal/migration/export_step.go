@@ -26,6 +26,14 @@ func (m *Migration) ExportStep(ctx context.Context) (Summary, error) {
 	if t.chunk.JobID == 0 {
 		err = nil // there is none yet
 	}
+	if t.chunk.Foreign {
+		if done, err := t.takeOver(ctx); !done || err != nil {
+			return t.summary(), err
+		}
+		if t, err = m.begin(ctx, "export"); t.chunk.Foreign {
+			return t.summary(), err
+		}
+	}
 	err = errors.Join(err, t.watched(ctx, sourceSide, t.exportParts), t.closeDone(ctx))
 	return t.summary(), errors.Join(err, t.noteTick(ctx, sourceSide, err))
 }
@@ -46,9 +54,9 @@ func (t *tick) exportParts(ctx context.Context) error {
 	if err := t.pinnedChanged("SourceUri"); err != nil { // jobs of the other source are not to be asked for at this one
 		return err
 	}
-	parts := []func(context.Context) error{t.pollExports, t.followParameters, t.closeDone, t.completeSplits}
+	parts := []func(context.Context) error{t.adoptWindows, t.pollExports, t.followParameters, t.closeDone, t.completeSplits}
 	if !t.paused() {
-		parts = append(parts, t.plan, t.startParameters, t.startExports)
+		parts = append(parts, t.reopen, t.plan, t.startParameters, t.startExports)
 	}
 	var errs []error
 	for _, part := range parts {
@@ -101,7 +109,7 @@ func (t *tick) pollExport(ctx context.Context, w ledger.Window) (_ ledger.Window
 	done, err := t.Source.PollExport(ctx, w.ExportStatusURL, spoolManifest(&body))
 	defer body.close()
 	switch {
-	case err == nil && !done && t.Clock().Sub(w.StartTime) >= t.Settings.ExportDeadline():
+	case err == nil && !done && t.runsFor(w) >= t.Settings.ExportDeadline():
 		return t.cancelStuckExport(ctx, w)
 	case err == nil && !done:
 		next, moveErr := w.ExportStillRunning(t.nextPoll(nil))
@@ -125,17 +133,26 @@ func (t *tick) pollExport(ctx context.Context, w ledger.Window) (_ ledger.Window
 		next, _, err = t.save(ctx, w, next, moveErr)
 		return next, "", err
 	}
-	if kindOf(err) == fhir.Transient && t.Clock().Sub(w.StartTime) >= t.Settings.ExportDeadline() {
+	if kindOf(err) == fhir.Transient && t.runsFor(w) >= t.Settings.ExportDeadline() {
 		return t.cancelStuckExport(ctx, w) // the service is there, or cancelling waits too, but this job's status never comes
 	}
 	next, err := t.wait(ctx, w, withRole(err, roleExporter, "source"))
 	return next, "", err
 }
 
+// runsFor is how long the export of w is followed; that of the original since it was taken over.
+func (t *tick) runsFor(w ledger.Window) time.Duration {
+	from := w.StartTime
+	if at := t.chunk.Takeover.At; at.After(from) {
+		from = at
+	}
+	return t.Clock().Sub(from)
+}
+
 // cancelStuckExport cancels an export that runs longer than any may. What is left of it reads only; the window is tried again
 // in two halves, unless it is out of attempts.
 func (t *tick) cancelStuckExport(ctx context.Context, w ledger.Window) (_ ledger.Window, tooLarge string, _ error) {
-	reason := fmt.Sprintf("no end %s after it was started", t.Clock().Sub(w.StartTime).Round(time.Second))
+	reason := fmt.Sprintf("no end %s after it was started", t.runsFor(w).Round(time.Second))
 	t.Log.Warn("export is stuck", "event", "Export", "window", w.Number, "exportId", w.ExportID, "reason", reason)
 	cancelled := w
 	if err := t.Source.CancelExport(ctx, w.ExportStatusURL); passing(err) {
@@ -197,7 +214,7 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 // waitForCount asks for the count, and with it for the export, again later. One that cannot be had until the export's deadline holds
 // the window.
 func (t *tick) waitForCount(ctx context.Context, w ledger.Window, cause error) (_ ledger.Window, tooLarge string, _ error) {
-	if t.Clock().Sub(w.StartTime) < t.Settings.ExportDeadline() {
+	if t.runsFor(w) < t.Settings.ExportDeadline() {
 		next, err := t.wait(ctx, w, cause)
 		return next, "", err
 	}

@@ -23,6 +23,10 @@ func (m *Migration) ImportStep(ctx context.Context) (Summary, error) {
 		t.sum.Waiting = "nothing is exported yet"
 		return t.summary(), nil
 	}
+	if t.chunk.Foreign {
+		t.sum.Waiting = "the migration is taken over by the next tick of ExportTimer"
+		return t.summary(), err
+	}
 	err = errors.Join(err, t.importAfterSearchParameters(ctx), t.closeDone(ctx))
 	return t.summary(), errors.Join(err, t.noteTick(ctx, destinationSide, err))
 }
@@ -119,18 +123,30 @@ func (t *tick) duePolls(ctx context.Context, w ledger.Window) (due []int) {
 
 // filesOf reads what there is to import of w: the files of its manifest, sorted by URL, which payloads name by number.
 func (t *tick) filesOf(ctx context.Context, w ledger.Window) ([]staging.File, error) {
-	m, err := t.Staging.Manifest(ctx, w.ExportID)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", w.Name(), err)
+	var files []staging.File
+	if w.OriginalFiles {
+		taken, err := t.Staging.TakenOver(ctx, w.ExportID)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.Name(), err)
+		}
+		files = taken.Files()
+	} else {
+		m, err := t.Staging.Manifest(ctx, w.ExportID)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.Name(), err)
+		}
+		files = m.ToImport()
 	}
-	files := m.ToImport()
 	for i, p := range w.Payloads {
-		if p.From < 0 || p.To > len(files) || p.From >= p.To || staging.Lines(files[p.From:p.To]) != p.Lines {
+		if p.From < 0 || p.To > len(files) || p.From >= p.To || !sameLines(staging.Lines(files[p.From:p.To]), p.Lines) {
 			return nil, fmt.Errorf("%s: payload %d is not what its manifest of %d files says", w.Name(), i+1, len(files))
 		}
 	}
 	return files, nil
 }
+
+// sameLines compares the lines of a payload's files with those on the row, where both are known.
+func sameLines(files, row int64) bool { return files == row || files == staging.Unknown }
 
 // posted are the files that payload p posts: all of its own, or those alone that are imported again.
 func posted(files []staging.File, p ledger.Payload) []staging.File {
@@ -159,6 +175,11 @@ func others(files []staging.File, p ledger.Payload) (rest []staging.File) {
 // finishWindow ends a window of which every payload is complete. Refused lines do not hold it: each is kept as an exception
 // first, and they are named on the row and in the log.
 func (t *tick) finishWindow(ctx context.Context, w ledger.Window, files []staging.File) (ledger.Window, error) {
+	if imbalance := balanceTakenOver(w); imbalance != "" {
+		next, moveErr := w.Hold(imbalance, t.Clock())
+		next, _, err := t.save(ctx, w, next, moveErr)
+		return next, err
+	}
 	refusedByType, note := "", ""
 	if w.RefusedCount > 0 {
 		all, err := t.refusals(ctx, w, files)

@@ -87,15 +87,8 @@ func (t *tick) nextPayload(w ledger.Window) int {
 // another one that does the same, posts the same bytes and gets the same job.
 func (t *tick) postImport(ctx context.Context, w ledger.Window, i int, files []staging.File) (ledger.Window, error) {
 	p := w.Payloads[i]
-	body, err := staging.ImportRequest{
-		Mode:   string(t.Settings.ImportMode),
-		Source: fmt.Sprintf("urn:fhir-migration:window-%d:export-%s:payload-%d:post-%d", w.Number, w.ExportID, i+1, p.Post),
-		Files:  files,
-	}.Body()
+	body, err := t.requestBody(ctx, w, i, files)
 	if err != nil {
-		return w, err
-	}
-	if err := t.Staging.PutPayload(ctx, w.ExportID, w.PayloadBlob(i), body); err != nil {
 		return w, err
 	}
 	statusURL, err := t.Destination.StartImport(ctx, body)
@@ -113,4 +106,22 @@ func (t *tick) postImport(ctx context.Context, w ledger.Window, i int, files []s
 		t.Log.Info("import started", "event", "Import", "window", w.Number, "payload", i+1, "importId", fhir.JobID(statusURL), "lines", p.Lines)
 	}
 	return next, err
+}
+
+// requestBody is the body that payload i is posted with, and that is saved by now. A payload of the original that is not known to have
+// failed has the original's own: if it was posted before, it gives the same job.
+func (t *tick) requestBody(ctx context.Context, w ledger.Window, i int, files []staging.File) ([]byte, error) {
+	p := w.Payloads[i]
+	if w.OriginalFiles && p.Post == 0 {
+		return t.Staging.OriginalBody(ctx, w.ExportID, w.PayloadBlob(i))
+	}
+	body, err := staging.ImportRequest{
+		Mode:   string(t.Settings.ImportMode),
+		Source: fmt.Sprintf("urn:fhir-migration:window-%d:export-%s:payload-%d:post-%d", w.Number, w.ExportID, i+1, p.Post),
+		Files:  files,
+	}.Body()
+	if err != nil {
+		return nil, err
+	}
+	return body, t.Staging.PutPayload(ctx, w.ExportID, w.PayloadBlob(i), body)
 }

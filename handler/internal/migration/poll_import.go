@@ -20,6 +20,9 @@ type importOutcome struct {
 	done  bool
 	books staging.Books // of a job that is done
 	moved int64         // lines that a running job has done, or ledger.Unknown
+
+	refusing []int // the files of a job that is done of which lines were refused
+	taken    int64 // lines imported of the others
 }
 
 // pollImport asks for payload i's job once. A final answer is saved as a blob before anything is made of it.
@@ -49,6 +52,7 @@ func (t *tick) pollImport(ctx context.Context, w ledger.Window, i int, files []s
 			return err
 		}
 		o.books = result.Books(files)
+		o.refusing, o.taken = result.Refusing(files)
 		return nil
 	})
 	return o
@@ -67,6 +71,8 @@ func (t *tick) applyImport(ctx context.Context, w ledger.Window, i int, o import
 		return t.cancelStuck(ctx, next, i)
 	case o.err == nil && len(o.books.Named) > 0:
 		return t.unbalanced(w, i, o.books)
+	case o.err == nil && refusedOnce(w, i, o):
+		return t.importRefused(w, i, o)
 	case o.err == nil:
 		return w.ImportDone(i, o.books.Imported, o.books.Refused)
 	case jobStatus(o.err) == http.StatusNotFound: // the storage service's own 404: an input file is not there

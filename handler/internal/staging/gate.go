@@ -62,3 +62,14 @@ func (b gatedBlobs) remove(ctx context.Context, container, name string) error {
 func (b gatedBlobs) reach(ctx context.Context) error {
 	return b.gate(ctx, Call{Op: "list"}, func() error { return b.blobs.reach(ctx) })
 }
+
+func (b gatedBlobs) list(ctx context.Context, container, prefix string) (names []string, err error) {
+	err = b.gate(ctx, Call{Op: "list", Container: container, Blob: prefix}, func() (err error) {
+		names, err = b.blobs.list(ctx, container, prefix)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return names, nil
+}

@@ -123,9 +123,12 @@ func (m Manifest) ToImport() []File {
 	return slices.DeleteFunc(slices.Clone(m.Files), func(f File) bool { return f.Type == searchParameter })
 }
 
-// Lines is the number of lines of files.
+// Lines is the number of lines of files, Unknown where that of one of them is.
 func Lines(files []File) (n int64) {
 	for _, f := range files {
+		if f.Count < 0 {
+			return Unknown
+		}
 		n += f.Count
 	}
 	return n

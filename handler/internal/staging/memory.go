@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -98,3 +100,18 @@ func (b memoryBlobs) remove(ctx context.Context, container, name string) error {
 }
 
 func (b memoryBlobs) reach(ctx context.Context) error { return ctx.Err() }
+
+func (b memoryBlobs) list(ctx context.Context, container, prefix string) (names []string, _ error) {
+	if err := ctx.Err(); err != nil {
+		return nil, wrap("list", container, prefix, err)
+	}
+	b.memory.mu.Lock()
+	defer b.memory.mu.Unlock()
+	for name := range b.memory.containers[container] {
+		if strings.HasPrefix(name, prefix) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}

@@ -96,17 +96,28 @@ type Books struct {
 	Named             []string // those files with their numbers, and files that are counted but were not posted
 }
 
-// Books compares the result with the files that were posted, file by file.
+// names says whether the result speaks of a file; one without lines is named too.
+func (r ImportResult) names(url string) bool {
+	_, imported := r.Imported[url]
+	_, refused := r.Refused[url]
+	return imported || refused
+}
+
+// Books compares the result with the files that were posted, file by file. Of one whose lines are not known it counts what there is.
 func (r ImportResult) Books(files []File) (b Books) {
 	posted := make(map[string]bool, len(files))
 	for i, f := range files {
 		posted[f.URL] = true
 		in, out := r.Imported[f.URL], r.Refused[f.URL]
-		if in+out == f.Count {
+		if in+out == f.Count || f.Count == Unknown && r.names(f.URL) {
 			b.Imported, b.Refused = b.Imported+in, b.Refused+out
 			continue
 		}
 		b.Unbalanced = append(b.Unbalanced, i)
+		if f.Count == Unknown {
+			b.Named = append(b.Named, f.URL+": posted, but the result does not name it")
+			continue
+		}
 		b.Named = append(b.Named, fmt.Sprintf("%s: %d lines exported, %d imported, %d refused", f.URL, f.Count, in, out))
 	}
 	for _, counts := range []map[string]int64{r.Imported, r.Refused} {

@@ -28,6 +28,8 @@ type blobs interface {
 	remove(ctx context.Context, container, name string) error
 	// reach asks for a list of containers, one at most.
 	reach(ctx context.Context) error
+	// list names the blobs whose names begin with prefix, in their order. A container that is not there has none.
+	list(ctx context.Context, container, prefix string) ([]string, error)
 }
 
 // condition says what may be under the name of a blob that is saved.
@@ -110,6 +112,23 @@ func (s storage) reach(ctx context.Context) error {
 		return fmt.Errorf("list the containers: %w", err)
 	}
 	return nil
+}
+
+func (s storage) list(ctx context.Context, container, prefix string) (names []string, _ error) {
+	pages := s.client.NewListBlobsFlatPager(container, &azblob.ListBlobsFlatOptions{Prefix: &prefix})
+	for pages.More() {
+		page, err := pages.NextPage(ctx)
+		if bloberror.HasCode(err, bloberror.ContainerNotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, wrap("list", container, prefix, err)
+		}
+		for _, item := range page.Segment.BlobItems {
+			names = append(names, *item.Name)
+		}
+	}
+	return names, nil
 }
 
 func wrap(op, containerName, blobName string, err error) error {
