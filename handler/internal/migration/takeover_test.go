@@ -1,0 +1,276 @@
+package migration
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/sandbox/fhirservice"
+)
+
+// takeOverCase is a state in which the original leaves its tables. Windows 0 and 1 are closed unless it says otherwise.
+type takeOverCase struct {
+	leave    func(o *original) // writes the rows behind window 1, and the chunk row
+	again    []string          // windows, by their first days, that may be exported beside those that come after
+	imports  int               // imports posted beyond what the windows that are exported need, -1: not looked at
+	held     bool
+	settings []string
+}
+
+// rest are the windows that nobody has exported when the original stops behind day 30.
+var rest = []string{"2024-01-31/2024-02-10", "2024-02-10/2024-02-20", "2024-02-20/2024-03-01"}
+
+const third = "2024-01-21/2024-01-31" // days 20 to 30
+
+// Whatever phase the original stopped in, its migration ends with everything at the destination, and no complete window is exported again.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	cases := map[string]takeOverCase{
+		"between two windows": {leave: func(o *original) { o.chunkRow(2, day(20), nil) }, again: []string{third}},
+		"export started, counter not saved": {leave: func(o *original) {
+			o.started(2, 20, 30)
+			o.chunkRow(2, day(20), nil)
+		}},
+		"export running": {leave: func(o *original) {
+			j := o.started(2, 20, 30)
+			j.row["IsExportRunning"] = "Running"
+			o.save(j)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"export unknown to the source by now": {leave: func(o *original) {
+			o.forgets(o.started(2, 20, 30))
+			o.chunkRow(3, day(20), nil)
+		}, again: []string{third}},
+		"exported, no request body saved": {leave: func(o *original) {
+			j := o.started(2, 20, 30)
+			maps.Copy(j.row, map[string]any{"IsExportComplete": true, "IsExportRunning": "Completed"})
+			o.save(j)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"exported, one request body of two saved": {leave: func(o *original) {
+			j := o.started(2, 20, 30)
+			o.read(j)
+			o.bodies(j, 1)
+			maps.Copy(j.row, map[string]any{"IsExportComplete": true, "IsExportRunning": "Completed"})
+			o.save(j)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"exported, nothing posted": {leave: func(o *original) {
+			o.exported(2, 20, 30)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"exported, nothing posted, the export forgotten": {leave: func(o *original) {
+			o.forgets(o.exported(2, 20, 30))
+			o.chunkRow(3, day(20), nil)
+		}},
+		"exported, one body missing, the export forgotten": {leave: func(o *original) {
+			j := o.exported(2, 20, 30)
+			if _, err := o.blobs.DeleteBlob(o.t.Context(), "import-"+j.id, payloadName(2), nil); err != nil {
+				o.t.Fatal(err)
+			}
+			o.forgets(j)
+			o.chunkRow(3, day(20), nil)
+		}, again: []string{third}},
+		"first payload posted, no row says so": {leave: func(o *original) {
+			o.post(o.exported(2, 20, 30), 1)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"one payload posted": {leave: func(o *original) {
+			o.posted(o.exported(2, 20, 30), 1)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"both payloads posted, the export forgotten": {leave: func(o *original) {
+			j := o.exported(2, 20, 30)
+			o.posted(j, 1)
+			o.posted(j, 2)
+			o.forgets(j)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"both payloads imported, not closed": {leave: func(o *original) {
+			j := o.done(2, 20, 30)
+			j.row["IsProcessed"] = false
+			o.save(j)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"closed, watermark not saved": {leave: func(o *original) {
+			o.done(2, 20, 30)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"watermark saved, row not closed": {leave: func(o *original) {
+			j := o.done(2, 20, 30)
+			j.row["IsProcessed"], j.row["CompletedCount"] = false, 1
+			o.save(j)
+			o.chunkRow(3, day(30), nil)
+		}},
+		"kick-off refused": {leave: func(o *original) {
+			o.put(o.exports, "myrowkey2", map[string]any{"exportContentLocation": "", "importContentLocation": "", "IsExportComplete": false, "IsExportRunning": "Failed",
+				"IsImportComplete": false, "IsImportRunning": "Failed", "ImportRequest": "", "FailureReason": "no"})
+			o.chunkRow(3, day(20), nil)
+		}, again: []string{third}},
+		"export failed, not tried again yet": {leave: func(o *original) {
+			j := o.started(2, 20, 30)
+			maps.Copy(j.row, map[string]any{"IsExportComplete": true, "IsExportRunning": "Failed", "IsImportRunning": "Failed", "FailureReason": "no"})
+			o.save(j)
+			o.chunkRow(3, day(20), nil)
+		}, again: []string{third}},
+		"export failed, tried again and running": {leave: func(o *original) {
+			j := o.started(2, 20, 30)
+			maps.Copy(j.row, map[string]any{"IsExportComplete": true, "IsExportRunning": "Failed", "IsImportRunning": "Failed", "FailureReason": "no"})
+			o.save(j)
+			o.started(3, 20, 30)
+			o.chunkRow(4, day(20), nil)
+		}},
+		"post of the first payload refused": {leave: func(o *original) {
+			j := o.exported(2, 20, 30)
+			maps.Copy(j.row, map[string]any{"IsImportRunning": "failed", "ImportNo": payloadName(1), "IsProcessed": true, "FailureReason": "no"})
+			o.save(j)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"first import failed": {leave: func(o *original) {
+			o.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, Times: 1, FailJob: &fhirservice.Failure{Status: 500, Reason: "no"}})
+			j := o.exported(2, 20, 30)
+			o.posted(j, 1)
+			maps.Copy(j.row, map[string]any{"IsImportRunning": "Failed", "IsImportComplete": true, "CompletedCount": 1})
+			o.save(j)
+			o.chunkRow(3, day(20), nil)
+		}, imports: 1},
+		"halted after five failures": {leave: func(o *original) {
+			o.chunkRow(7, day(20), map[string]any{"maxExportRetries": 5})
+		}, again: []string{third}, settings: []string{"MaxExportRetriesEnabled=false"}},
+		"a closed window hides a failed payload": {leave: func(o *original) {
+			j := o.exported(2, 20, 30)
+			o.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, After: 1, Times: 1, FailJob: &fhirservice.Failure{Status: 500, Reason: "no"}})
+			first := o.post(j, 1)
+			o.payloadRow(j, 2, map[string]any{"importContentLocation": o.post(j, 2), "IsImportRunning": "Failed", "IsImportComplete": true})
+			maps.Copy(j.row, map[string]any{"IsImportRunning": "Completed", "IsImportComplete": true, "importContentLocation": first, "ImportNo": payloadName(1),
+				"IsProcessed": true, "CompletedCount": 2, "TotalImportResourceCount": o.imported(first)})
+			o.save(j)
+			o.chunkRow(3, day(30), nil)
+		}, imports: 1},
+		"a closed window hides a payload that was never posted": {leave: func(o *original) {
+			j := o.exported(2, 20, 30)
+			first := o.post(j, 1)
+			o.payloadRow(j, 2, map[string]any{"IsImportRunning": "failed", "IsProcessed": true})
+			maps.Copy(j.row, map[string]any{"IsImportRunning": "Completed", "IsImportComplete": true, "importContentLocation": first, "ImportNo": payloadName(1),
+				"IsProcessed": true, "CompletedCount": 2, "TotalImportResourceCount": o.imported(first)})
+			o.save(j)
+			o.forgets(j)
+			o.chunkRow(3, day(30), nil)
+		}, imports: 1},
+		"a closed window hides refused lines": {leave: func(o *original) {
+			o.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, Times: 1, RefuseLines: 1})
+			j := o.done(2, 20, 30)
+			j.row["TotalFailedImportCount"], j.row["FailedImportResources"] = "1", "Patient:1"
+			o.save(j)
+			o.chunkRow(3, day(30), nil)
+		}, imports: 1},
+		"an import that runs refuses lines": {leave: func(o *original) {
+			o.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, Times: 1, RefuseLines: 1})
+			o.posted(o.exported(2, 20, 30), 1)
+			o.chunkRow(3, day(20), nil)
+		}, imports: 1},
+		"rows without the columns of newer deployments": {leave: func(o *original) {
+			for number, days := range map[int][2]float64{0: {0, 10}, 1: {10, 20}} {
+				row := o.rows()[fmt.Sprintf("myrowkey%d", number)]
+				for _, name := range []string{"IsFirst", "IsProcessed", "ImportNo", "PayloadCount", "CompletedCount", "ExportId"} {
+					delete(row, name)
+				}
+				maps.DeleteFunc(row, func(name string, _ any) bool { return strings.HasPrefix(name, "odata") || strings.Contains(name, "@") || name == "Timestamp" })
+				for _, name := range []string{"StartTime", "ExportEndTime", "EndTime", "ImportStartTime"} {
+					delete(row, name)
+				}
+				_ = days
+				o.put(o.exports, fmt.Sprintf("myrowkey%d", number), row)
+			}
+			j := o.exported(2, 20, 30)
+			o.post(j, 1)
+			for _, name := range []string{"IsFirst", "IsProcessed", "ImportNo", "CompletedCount", "ExportId", "StartTime"} {
+				delete(j.row, name)
+			}
+			o.save(j)
+			o.chunkRow(3, day(20), nil)
+		}},
+		"payload rows under the numbers of windows": {leave: func(o *original) {
+			for _, number := range []int{3, 4, 6} {
+				o.put(o.exports, fmt.Sprintf("myrowkey%d", number), map[string]any{"IsExportComplete": true, "IsExportRunning": "Completed", "IsImportComplete": true, "IsImportRunning": "Completed",
+					"ImportRequest": "Yes", "Since": ledger.FormatInstant(day(0)), "Till": ledger.FormatInstant(day(10)), "ExportId": "3", "ImportNo": payloadName(2)})
+			}
+			o.chunkRow(2, day(20), nil)
+		}, again: []string{third}},
+		"checks have written rows": {leave: func(o *original) {
+			o.put(o.exports, "surfacerowkey1", map[string]any{"Resource": "Patient", "SourceCount": "1", "DestinationCount": "1", "Result": "Pass"})
+			o.put(o.exports, "deeprowkey1", map[string]any{"Resource": "Patient", "id": "x", "Result": "Fail"})
+			o.chunkRow(2, day(20), map[string]any{"SurfaceJobId": 2, "DeepJobId": 2})
+		}, again: []string{third}},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOriginal(t, rigOptions{settings: test.settings})
+			o.done(0, 0, 10)
+			o.done(1, 10, 20)
+			test.leave(o)
+			exports, imports := len(o.exportCalls()), o.calls(o.destination, fhirservice.Import)
+			o.run(originalEnd)
+			o.wantEqual()
+			if got, want := slices.Sorted(slices.Values(o.exportedAfter(exports))), append(slices.Clone(test.again), rest...); !slices.Equal(got, want) {
+				t.Errorf("exported after the takeover: %v, want %v", got, want)
+			}
+			o.checkTakenOver(exports, imports, test)
+		})
+	}
+}
+
+// checkTakenOver looks at what is left when a migration that was taken over has ended: every line of the windows closed by us in their
+// books, no exception, no row that the original wrote changed without need, and no import posted for nothing.
+func (o *original) checkTakenOver(exports, imports int, test takeOverCase) {
+	o.t.Helper()
+	c := o.chunk()
+	if c.Foreign || len(c.Open) > 0 || len(c.Repairs) > 0 || c.Takeover.At.IsZero() || !c.Watermark.Equal(originalEnd) {
+		o.t.Errorf("chunk row at the end: %+v", c)
+	}
+	if c.Takeover.Complete < 2 {
+		o.t.Errorf("taken over: %+v", c.Takeover)
+	}
+	if n := c.Totals.Refused; n != 0 {
+		o.t.Errorf("%d lines are refused in the end", n)
+	}
+	for n := range c.JobID {
+		w, err := o.Ledger.Window(o.t.Context(), n)
+		if err != nil { // a payload's row
+			continue
+		}
+		if p := w.Phase(); p != ledger.Done && p != ledger.Superseded && w.Till.After(day(20)) {
+			o.t.Errorf("%s is %s", w.Name(), p)
+		}
+	}
+}
+
+// A fresh deployment of the original has a chunk row and nothing else.
+func TestTakeOverOfAFreshOriginal(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]func(o *original){
+		"nothing begun":       func(o *original) { o.chunkRow(0, time.Time{}, nil) },
+		"first export runs":   func(o *original) { o.started(0, 0, 10); o.chunkRow(1, time.Time{}, nil) },
+		"first row, no count": func(o *original) { o.started(0, 0, 10); o.chunkRow(0, time.Time{}, nil) },
+		"first window closed, watermark not saved": func(o *original) {
+			o.done(0, 0, 10)
+			o.chunkRow(1, time.Time{}, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOriginal(t, rigOptions{})
+			leave(o)
+			o.run(originalEnd)
+			o.wantEqual()
+			if n := len(o.exportCalls()); n != 6 {
+				t.Errorf("%d exports for six windows: %v", n, o.exportedAfter(0))
+			}
+		})
+	}
+}
