@@ -39,12 +39,14 @@ const (
 	SearchParameters = "SearchParameters"
 	// Operator is an action of an operator.
 	Operator = "Operator"
+	// TakenOver is about a migration that the durable original began.
+	TakenOver = "TakenOver"
 )
 
 // All are the names, the original's first.
 func All() []string {
 	return []string{
 		Export, Import, ImportTill, SurfaceCheck, DeepCheck, ExportRetries, MaxExportRetriesCleared,
-		Settings, Started, Step, Held, Outage, SearchParameters, Operator,
+		Settings, Started, Step, Held, Outage, SearchParameters, Operator, TakenOver,
 	}
 }

@@ -83,6 +83,11 @@ func (c Chunk) Lists(number int) bool {
 	return slices.ContainsFunc(c.Open, func(o OpenWindow) bool { return o.Number == number })
 }
 
+// Pending says whether window number is open, or is to be opened again.
+func (c Chunk) Pending(number int) bool {
+	return c.Lists(number) || slices.ContainsFunc(c.Repairs, func(o OpenWindow) bool { return o.Number == number })
+}
+
 // List puts a window among the open ones; planning and splitting both do it with this. ok is false when there is nothing
 // to save: a number below JobID was listed once and is never listed again, whatever became of it.
 func (c Chunk) List(number int, since, till time.Time) (_ Chunk, ok bool) {

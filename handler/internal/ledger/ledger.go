@@ -118,7 +118,7 @@ func (l *Ledger) Window(ctx context.Context, number int) (Window, error) {
 	if err := readColumns(w.columns(), p); err != nil {
 		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name(), err)
 	}
-	w = w.completed()
+	w = w.completed(p)
 	if !isWindow(p) || !w.Since.Before(w.Till) {
 		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name(), ErrNotWindow)
 	}

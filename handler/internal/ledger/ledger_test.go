@@ -82,7 +82,7 @@ func full() Window {
 		Attempts: 1, Posts: 2, UnknownPolls: 1, CountTries: 2, MaxCount: 1000, NotBefore: now, ClaimOwner: "me", ClaimedUntil: now, SplitAt: t0.Add(time.Hour), SplitNumber: 9, HeldReason: "why",
 		Payloads:     []Payload{{Blob: "import_payload_1.json", Post: 2, StatusURL: "https://d/_operations/import/2", State: Posted, Lines: 3, To: 2, Only: []int{1}, NotBefore: millisOf(now)}},
 		CountsByType: map[string]int64{"Patient": 3_000_000_000}, AttemptLog: []Attempt{{At: now, What: "it failed"}},
-		SourceCount: 3_000_000_000, RefusedCount: 1, Frontier: true, EmptyTill: t0.Add(time.Minute), LinesBefore: 3_000_000_000}
+		SourceCount: 3_000_000_000, RefusedCount: 1, Frontier: true, EmptyTill: t0.Add(time.Minute), LinesBefore: 3_000_000_000, TakenOver: now, OriginalFiles: true}
 }
 
 func TestWindowKeepsEveryColumnInTheOriginalsTypes(t *testing.T) {
@@ -112,8 +112,8 @@ func TestWindowKeepsEveryColumnInTheOriginalsTypes(t *testing.T) {
 				"TotalExportResourceCount TotalFailedExportCount FailedExportResources TotalImportResourceCount TotalFailedImportCount FailedImportResources " +
 				"ExportId ImportNo SourceResourceCount DestinationResourceCount SourceError DestinationError FailureReason " +
 				"ClaimOwner SplitAt Held Payloads CountsByType AttemptLog EmptyTill",
-			"bool":     "IsExportComplete IsImportComplete IsFirst IsProcessed Frontier",
-			"DateTime": "StartTime ExportEndTime ImportStartTime EndTime NotBefore ClaimedUntil",
+			"bool":     "OriginalFiles IsExportComplete IsImportComplete IsFirst IsProcessed Frontier",
+			"DateTime": "TakenOver StartTime ExportEndTime ImportStartTime EndTime NotBefore ClaimedUntil",
 			"int32":    "PayloadCount CompletedCount Attempts Posts UnknownPolls CountTries MaxCount SplitNumber",
 			"Int64":    "SearchParameterCount SourceCount RefusedCount LinesBefore",
 		} {
@@ -248,7 +248,7 @@ func TestChunkRow(t *testing.T) {
 	})
 }
 
-func TestChunkRowOfTheOriginalIsPlannedUpToItsWatermark(t *testing.T) {
+func TestChunkRowOfTheOriginalStaysForeignUntilItIsTakenOver(t *testing.T) {
 	t.Parallel()
 	onEachWithTables(t, func(t *testing.T, l *Ledger) {
 		if _, err := l.chunk.insert(t.Context(), "it's a key", "row", properties{"JobId": int32(5), "since": "2024-02-01T00:00:00.000Z", "multiExport": "Running"}); err != nil {
@@ -258,8 +258,32 @@ func TestChunkRowOfTheOriginalIsPlannedUpToItsWatermark(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !c.PlannedTill.Equal(t1) || c.JobID != 5 || len(c.Open) != 0 {
+		if !c.Foreign || !c.Watermark.Equal(t1) || c.JobID != 5 || len(c.Open) != 0 {
 			t.Errorf("read as %+v", c)
+		}
+		c, _ = c.SearchParametersAt(true, false)
+		if c, err = l.SaveChunk(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if c, err = l.Chunk(t.Context()); err != nil || !c.Foreign {
+			t.Fatalf("after a save of something else: %+v, %v", c, err)
+		}
+		c, ok := c.TakenOver(Survey{JobID: 5, PlannedTill: t1, Repairs: []OpenWindow{{3, t0}}, Figures: TakenOver{At: now.Truncate(time.Second), Complete: 2}})
+		if !ok {
+			t.Fatal("not taken over")
+		}
+		if _, err = l.SaveChunk(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		got, err := l.Chunk(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c, got, cmpopts.IgnoreUnexported(Chunk{}), cmpopts.EquateEmpty()); diff != "" || !got.Watermark.Equal(t0) {
+			t.Errorf("taken over (-want +got):\n%s", diff)
+		}
+		if _, again := got.TakenOver(Survey{}); again {
+			t.Error("taken over twice")
 		}
 	})
 }

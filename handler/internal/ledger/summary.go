@@ -100,14 +100,14 @@ type Due struct {
 // Due finds at most limit numbers that may be taken in.
 func (s Summary) Due(chunk Chunk, limit int) (d Due) {
 	for _, n := range s.Behind {
-		if !chunk.Lists(n) && len(d.Numbers) < limit {
+		if !chunk.Pending(n) && len(d.Numbers) < limit {
 			d.Numbers = append(d.Numbers, n)
 		} else {
 			d.open = append(d.open, n)
 		}
 	}
-	for d.Next = max(s.Next, 1); d.Next < chunk.JobID && len(d.Numbers) < limit; d.Next++ {
-		if chunk.Lists(d.Next) {
+	for d.Next = s.Next; d.Next < chunk.JobID && len(d.Numbers) < limit; d.Next++ {
+		if chunk.Pending(d.Next) {
 			d.open = append(d.open, d.Next)
 		} else {
 			d.Numbers = append(d.Numbers, d.Next)

@@ -109,7 +109,7 @@ func (l *Ledger) originalRows(ctx context.Context, prefix string, yield func(key
 					_ = c.read(v) // a column of another type is one that is not there
 				}
 			}
-			yield(r.key, w.completed(), isWindow(r.properties))
+			yield(r.key, w.completed(r.properties), isWindow(r.properties))
 		}
 		if len(rows) < page {
 			return nil
@@ -127,9 +127,13 @@ func isWindow(p properties) bool {
 	return payload == ""
 }
 
-// completed fills in what rows of the original have only later, or not at all.
-func (w Window) completed() Window {
+// completed fills in what rows of the original have only later, or not at all: those of old deployments know of one import only, and no
+// IsProcessed.
+func (w Window) completed(p properties) Window {
 	w.First = true
+	if _, there := p["IsProcessed"]; !there {
+		w.Processed = w.ExportComplete && w.ImportComplete
+	}
 	if w.ExportID == "" && w.ExportStatusURL != "" {
 		w.ExportID = w.ExportStatusURL[strings.LastIndex(w.ExportStatusURL, "/")+1:]
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fhirmigration/handler/internal/event"
 	"fhirmigration/handler/internal/fhir"
 	"fhirmigration/handler/internal/ledger"
 	"fhirmigration/handler/internal/staging"
@@ -82,7 +83,7 @@ func (t *tick) adoptExported(ctx context.Context, w ledger.Window) (ledger.Windo
 func (t *tick) adopted(ctx context.Context, w, next ledger.Window, moveErr error) (ledger.Window, error) {
 	next, saved, err := t.save(ctx, w, next, moveErr)
 	if saved {
-		t.Log.Info("window of the original adopted", "event", "TakenOver", "window", w.Number, "phase", string(next.Phase()), "exportId", next.ExportID, "payloads", len(next.Payloads))
+		t.Log.Info("window of the original adopted", "event", event.TakenOver, "window", w.Number, "phase", string(next.Phase()), "exportId", next.ExportID, "payloads", len(next.Payloads))
 	}
 	return next, err
 }
@@ -106,7 +107,7 @@ func (t *tick) manifestAgain(ctx context.Context, w ledger.Window) (*staging.Man
 	defer body.close()
 	switch kindOf(err) {
 	case fhir.NotFound, fhir.JobFailed, fhir.Gone, fhir.Refused:
-		t.Log.Warn("the source does not have the export of a window any more: it can only be balanced as a whole", "event", "TakenOver", "window", w.Number, "error", err.Error())
+		t.Log.Warn("the source does not have the export of a window any more: it can only be balanced as a whole", "event", event.TakenOver, "window", w.Number, "error", err.Error())
 		return nil, nil
 	}
 	if errors.Is(err, errManifest) || err == nil && !done {
@@ -204,7 +205,7 @@ func (t *tick) importRefused(w ledger.Window, i int, o importOutcome) (ledger.Wi
 		only[n] = w.Payloads[i].From + file
 	}
 	reason := fmt.Sprintf("import payload %d of the original refused %d lines of %d files: those files are imported again", i+1, o.books.Refused, len(only))
-	t.Log.Warn("lines that the original's import refused are imported again", "event", "Import", "window", w.Number, "payload", i+1, "refused", o.books.Refused, "files", len(only))
+	t.Log.Warn("lines that the original's import refused are imported again", "event", event.Import, "window", w.Number, "payload", i+1, "refused", o.books.Refused, "files", len(only))
 	return w.ImportAgain(i, only, o.taken, reason, t.Clock())
 }
 

@@ -40,13 +40,13 @@ type job struct {
 	row         map[string]any
 }
 
-// newOriginal is a rig in whose tables the original was at work: data on days 1 to 60, four resources a file, two files a payload.
+// newOriginal is a rig in whose tables the original was at work: data on days 1 to 39, four resources a file, two files a payload.
 func newOriginal(t *testing.T, o rigOptions) *original {
 	t.Helper()
-	o.settings = append([]string{"StartDate=2024-01-01", "ExportWithHistory=true", "SpecificRun=true", "EndDate=2024-03-01", "ExportChunkTime=10", "MigrateSearchParameters=false"}, o.settings...)
+	o.settings = append([]string{"StartDate=2024-01-01", "ExportWithHistory=true", "SpecificRun=true", "EndDate=2024-02-10", "ExportChunkTime=10", "MigrateSearchParameters=false"}, o.settings...)
 	o.source.LinesPerFile = 4
 	r := newRig(t, o)
-	r.load(59, day(1), 24*time.Hour)
+	r.load(39, day(1), 24*time.Hour)
 	tables, err := aztables.NewServiceClientFromConnectionString(emulator.ConnectionString(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func newOriginal(t *testing.T, o rigOptions) *original {
 }
 
 // originalEnd is where the range run of an original ends.
-var originalEnd = time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC)
+var originalEnd = time.Date(2024, 2, 10, 0, 0, 0, 0, time.UTC)
 
 func (o *original) put(c *aztables.Client, key string, columns map[string]any) {
 	o.t.Helper()
@@ -334,4 +334,3 @@ func (o *original) exportCalls() (calls []fhirservice.Call) {
 	}
 	return calls
 }
-

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"fhirmigration/handler/internal/event"
 	"fhirmigration/handler/internal/ledger"
 )
 
@@ -31,7 +32,7 @@ func (t *tick) takeOver(ctx context.Context) (done bool, _ error) {
 	}
 	_, err = t.Ledger.SaveChunk(ctx, next)
 	if errors.Is(err, ledger.ErrConflict) { // the survey may be out of date: another handler was first, or the original still runs
-		t.Log.Warn("the chunk row was changed while the migration was taken over; if the original still runs, stop it", "event", "TakenOver")
+		t.Log.Warn("the chunk row was changed while the migration was taken over; if the original still runs, stop it", "event", event.TakenOver)
 		t.sum.Waiting = "the chunk row was changed while the migration was taken over"
 		return false, nil
 	}
@@ -39,10 +40,10 @@ func (t *tick) takeOver(ctx context.Context) (done bool, _ error) {
 		return false, fmt.Errorf("take over: %w", err)
 	}
 	f := survey.Figures
-	t.Log.Info("migration taken over", "event", "TakenOver", "till", ledger.FormatInstant(next.Watermark), "plannedTill", ledger.FormatInstant(next.PlannedTill),
+	t.Log.Info("migration taken over", "event", event.TakenOver, "till", ledger.FormatInstant(next.Watermark), "plannedTill", ledger.FormatInstant(next.PlannedTill),
 		"complete", f.Complete, "open", f.Open, "repairs", f.Repairs, "superseded", f.Superseded, "uncounted", f.Uncounted, "exported", f.Exported, "imported", f.Imported)
 	if f.Repairs > 0 {
-		t.Log.Warn("windows that the original closed hide failed imports or refused lines; they are opened again", "event", "TakenOver", "windows", f.Repairs)
+		t.Log.Warn("windows that the original closed hide failed imports or refused lines; they are opened again", "event", event.TakenOver, "windows", f.Repairs)
 	}
 	return true, nil
 }
@@ -67,7 +68,7 @@ func (t *tick) reopen(ctx context.Context) error {
 		}
 		if listed {
 			t.windows = append(t.windows, w)
-			t.Log.Warn("window opened again: an import of the original failed, or lines were refused", "event", "TakenOver", "window", w.Number,
+			t.Log.Warn("window opened again: an import of the original failed, or lines were refused", "event", event.TakenOver, "window", w.Number,
 				"since", ledger.FormatInstant(w.Since), "till", ledger.FormatInstant(w.Till))
 		}
 	}

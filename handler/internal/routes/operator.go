@@ -71,7 +71,7 @@ func (o Options) windowAction(next string, do func(context.Context, int, migrati
 	return o.action(func(ctx context.Context, r *http.Request, c migration.Caller) (any, error) {
 		text := chi.URLParam(r, "number")
 		number, err := strconv.Atoi(text)
-		if err != nil || number < 1 {
+		if err != nil || number < 0 {
 			return nil, badRequest(fmt.Sprintf("%.40q is no window: give its number", text))
 		}
 		w, err := do(ctx, number, c)

@@ -72,7 +72,8 @@ type cursor struct {
 	Units  []unit           `json:"units,omitempty"` // under way when it was saved, or waiting
 	Sizes  map[string]int64 `json:"sizes,omitempty"` // of types, as far as they are known
 	Quotas map[string]quota `json:"quotas,omitempty"`
-	// Window is the next window of a pass over the windows, 0 when there is none to make; Extras is the same for the second pass.
+	// Window is the next window of a pass over the windows and one more (the original counted them from 0), 0 when there is no pass to make;
+	// Extras is the same for the second pass.
 	Window int              `json:"window,omitempty"`
 	Extras int              `json:"extras,omitempty"`
 	Before map[string]int64 `json:"before,omitempty"` // lines of a type in the windows before Window
@@ -89,12 +90,12 @@ func (c *cursor) next(r Request, idle bool) (u unit, ok bool) {
 		u = c.begin(c.Types[0], r)
 		c.Types = c.Types[1:]
 		return u, true
-	case c.Window > 0 && c.Window < r.Plan.Windows && (c.Quotas == nil || idle): // a sample counts lines through all windows, one after the other
+	case c.Window > 0 && c.Window <= r.Plan.Windows && (c.Quotas == nil || idle): // a sample counts lines through all windows, one after the other
 		c.Window++
-		return unit{Task: taskWindow, Window: c.Window - 1}, true
-	case c.Extras > 0 && c.Extras < r.Plan.Windows && (c.Extras > 1 || idle):
+		return unit{Task: taskWindow, Window: c.Window - 2}, true
+	case c.Extras > 0 && c.Extras <= r.Plan.Windows && (c.Extras > 1 || idle):
 		c.Extras++
-		return unit{Task: taskExtras, Window: c.Extras - 1}, true
+		return unit{Task: taskExtras, Window: c.Extras - 2}, true
 	}
 	return unit{}, false
 }

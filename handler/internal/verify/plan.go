@@ -123,7 +123,7 @@ func (j *job) planStaged(ctx context.Context) (part, error) {
 // exported is how many lines of each type the windows in a period exported.
 func (j *job) exported(ctx context.Context, period fhir.Period) (map[string]int64, error) {
 	sizes := map[string]int64{}
-	for number := 1; number < j.request.Plan.Windows; number++ {
+	for number := range j.request.Plan.Windows {
 		w, ok, err := j.windowIn(ctx, number, period)
 		if err != nil {
 			return nil, err

@@ -104,7 +104,7 @@ func (j *job) countedByManifests(ctx context.Context, typ string) (TypeCount, er
 
 // lines are those of one type in all windows, and how many windows there are.
 func (j *job) lines(ctx context.Context, typ string) (lines, windows int64, err error) {
-	for number := 1; number < j.request.Plan.Windows; number++ {
+	for number := range j.request.Plan.Windows {
 		w, ok, err := j.windowIn(ctx, number, j.request.period())
 		if err != nil {
 			return 0, 0, err
@@ -121,7 +121,7 @@ func (j *job) lines(ctx context.Context, typ string) (lines, windows int64, err 
 func (j *job) locate(ctx context.Context, u unit) (part, error) {
 	var windows []ledger.Window
 	var urls []string
-	for number := 1; number < j.request.Plan.Windows; number++ {
+	for number := range j.request.Plan.Windows {
 		w, ok, err := j.windowIn(ctx, number, j.request.period())
 		if err != nil {
 			return part{}, err
