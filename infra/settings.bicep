@@ -147,6 +147,9 @@ type migrationSettings = {
   @maxValue(10000)
   MaxExceptionsPerWindow: int?
 
+  @description('When the exported lines are looked at for what an import would stumble over: `failed`, after an import that failed and named a file; `all`, before every import, which reads everything once more; `off`, never. Default: `failed`.')
+  Preflight: string?
+
   @description('How long an export may run, in minutes. Then it is cancelled, and the window is tried again in two halves. Default: `1440`.')
   @minValue(1)
   @maxValue(43200)

@@ -3,6 +3,7 @@ package fhirservice
 import (
 	"bytes"
 	"fmt"
+	"math/big"
 	"strconv"
 	"time"
 
@@ -101,13 +102,26 @@ func overflowsDecimal(raw []byte) bool {
 			for end < len(raw) && bytes.IndexByte([]byte("0123456789.eE+-"), raw[end]) >= 0 {
 				end++
 			}
-			if f, err := strconv.ParseFloat(string(raw[i:end]), 64); end-i > 3 && (err != nil || f >= 1e18) {
+			if end-i > 3 && tooLarge(string(raw[i:end])) {
 				return true
 			}
 			i = end - 1
 		}
 	}
 	return false
+}
+
+// tooLarge says whether a number is 10^18 or more. A float64 is not exact there: to it, 18 nines are as much.
+func tooLarge(number string) bool {
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil || f > 1.1e18 {
+		return true
+	}
+	if f < 9e17 {
+		return false
+	}
+	exact, _, err := big.ParseFloat(number, 10, 512, big.ToZero)
+	return err != nil || exact.Cmp(big.NewFloat(1e18)) >= 0
 }
 
 // hasConditionalReference finds a reference that is a search, as Patient?identifier=1.

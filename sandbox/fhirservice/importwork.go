@@ -105,17 +105,25 @@ func (w *importWork) orchestrate() bool {
 
 // process loads one unit. A failure ends the import and leaves what was loaded before.
 func (w *importWork) process(u *unit, at time.Time, last bool) bool {
+	input := w.definition.Inputs[u.input].URL
 	if f := w.faults.first(func(f *Fault) bool { return f.FailJob != nil }); f != nil && last {
-		return w.fail(f.FailJob)
+		return w.fail(f.FailJob.blaming(input))
 	}
 	if err := w.load(u, at); err != nil {
-		input := w.definition.Inputs[u.input].URL
-		f := failureOf(err)
-		return w.fail(&Failure{Status: f.Status, Reason: f.Reason + " ErrorFile: " + input})
+		return w.fail(failureOf(err).blaming(input))
 	}
 	u.done = true
 	w.finished = last
 	return !last
+}
+
+// blaming names the input at which a worker failed. A status other than 400 is one that the orchestrator fails with, which names none, or 500, of which the
+// reason is hidden.
+func (f *Failure) blaming(input string) *Failure {
+	if f.Status != http.StatusBadRequest {
+		return f
+	}
+	return &Failure{Status: f.Status, Reason: f.Reason + " ErrorFile: " + input}
 }
 
 func (w *importWork) fail(f *Failure) bool {

@@ -37,6 +37,8 @@ const (
 	Outage = "Outage"
 	// SearchParameters is about the custom search parameters and the reindex.
 	SearchParameters = "SearchParameters"
+	// Preflight is a look at exported files for what an import would stumble over.
+	Preflight = "Preflight"
 	// Operator is an action of an operator.
 	Operator = "Operator"
 	// TakenOver is about a migration that the durable original began.
@@ -47,6 +49,6 @@ const (
 func All() []string {
 	return []string{
 		Export, Import, ImportTill, SurfaceCheck, DeepCheck, ExportRetries, MaxExportRetriesCleared,
-		Settings, Started, Step, Held, Outage, SearchParameters, Operator, TakenOver,
+		Settings, Started, Step, Held, Outage, SearchParameters, Preflight, Operator, TakenOver,
 	}
 }

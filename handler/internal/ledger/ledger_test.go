@@ -111,7 +111,7 @@ func TestWindowKeepsEveryColumnInTheOriginalsTypes(t *testing.T) {
 			"string": "exportContentLocation importContentLocation IsExportRunning IsImportRunning ImportRequest Since Till resourceTypeValue " +
 				"TotalExportResourceCount TotalFailedExportCount FailedExportResources TotalImportResourceCount TotalFailedImportCount FailedImportResources " +
 				"ExportId ImportNo SourceResourceCount DestinationResourceCount SourceError DestinationError FailureReason " +
-				"ClaimOwner SplitAt Held Payloads CountsByType AttemptLog EmptyTill",
+				"ClaimOwner SplitAt Held Payloads Preflight CountsByType AttemptLog EmptyTill",
 			"bool":     "OriginalFiles IsExportComplete IsImportComplete IsFirst IsProcessed Frontier",
 			"DateTime": "TakenOver StartTime ExportEndTime ImportStartTime EndTime NotBefore ClaimedUntil",
 			"int32":    "PayloadCount CompletedCount Attempts Posts UnknownPolls CountTries MaxCount SplitNumber",

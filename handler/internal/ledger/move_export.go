@@ -145,7 +145,7 @@ func (w Window) unexported() Window {
 	w.ExportComplete, w.Payloads, w.CountsByType = false, nil, nil
 	w.ExportedCount, w.ImportedCount = "", ""
 	w.SearchParameterCount, w.SourceCount, w.RefusedCount = 0, Unknown, 0
-	w.UnknownPolls, w.CountTries = 0, 0
+	w.UnknownPolls, w.CountTries, w.Preflight = 0, 0, Preflight{}
 	w.OriginalFiles = false
 	return w.counted()
 }

@@ -87,10 +87,11 @@ type Window struct {
 	CountsByType map[string]int64 // lines in the manifest by resource type, SearchParameter included
 	AttemptLog   []Attempt
 	SourceCount  int64     // the source's own count after the export, or Unknown
-	RefusedCount int64     // lines that $import refused
+	RefusedCount int64     // lines that $import refused, and those that were left out of it
 	Frontier     bool      // of an export-only source: nothing is planned behind it yet, so it may become longer
 	EmptyTill    time.Time // an export from Since till here has brought nothing, and could not be counted
 	LinesBefore  int64     // that an export of this window has brought once
+	Preflight    Preflight
 
 	TakenOver     time.Time // when a window that the original had exported was adopted
 	OriginalFiles bool      // its payloads are the original's: their files are listed in a blob of the takeover, not in a manifest
@@ -266,5 +267,6 @@ func (w *Window) columns() []column {
 		int64Column("SourceCount", &w.SourceCount), int64Column("RefusedCount", &w.RefusedCount),
 		boolColumn("Frontier", &w.Frontier), instantColumn("EmptyTill", &w.EmptyTill), int64Column("LinesBefore", &w.LinesBefore),
 		timeColumn("TakenOver", &w.TakenOver), boolColumn("OriginalFiles", &w.OriginalFiles),
+		jsonColumn("Preflight", &w.Preflight, func(p Preflight) bool { return p.State == "" && p.Look == 0 }),
 	}
 }

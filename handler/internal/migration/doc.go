@@ -13,7 +13,7 @@
 //	 |                    v          v                    v                    |
 //	 |                 splitting <---+------- more than 100 payloads           |
 //	 +-- files gone: exported again <---------------------+--------------------+
-//	held: out of attempts, or books that do not balance. An operator releases it; other windows go on.
+//	held: out of attempts, books that do not balance, or lines that would fail the import. An operator releases it; other windows go on.
 //
 // The order of effects is what makes a crash harmless, and it must stay as it is (each is a counterexample of the
 // protocol's model):
@@ -24,6 +24,8 @@
 //     unless the row names that very job: then the save was ours and its reply was lost.
 //   - The manifest is saved, then the row says exported. The request body is saved, then posted, then its URL is saved.
 //     The import's result is saved, then the payload is complete.
+//   - What a look at exported files found is saved as a blob, then the window is held. An acceptance is saved, then files are written without the
+//     lines, then the row says that those take the place of the exported ones.
 //   - A window is saved as done, then taken off the chunk row.
 //
 // Waiting is not failing: what is throttled, unreachable or still running leaves the window as it is, with a time before

@@ -19,6 +19,7 @@ import (
 type refused struct {
 	byType map[string]int64
 	logs   []string
+	left   []staging.LeftOutFile // lines that were not even posted
 	errors []refusedFile
 }
 
@@ -32,6 +33,13 @@ type refusedFile struct {
 // refusals reads the saved results of w.
 func (t *tick) refusals(ctx context.Context, w ledger.Window, files []staging.File) (refused, error) {
 	all := refused{byType: map[string]int64{}}
+	var err error
+	if all.left, err = t.leftOutFiles(ctx, w); err != nil {
+		return refused{}, err
+	}
+	for _, f := range all.left {
+		all.byType[f.Type] += int64(len(f.Lines))
+	}
 	for i, p := range w.Payloads {
 		if p.Refused == 0 {
 			continue
@@ -77,7 +85,11 @@ func (t *tick) addRefusals(ctx context.Context, all *refused, w ledger.Window, p
 // are recognised by where they are, so recording them again changes nothing.
 func (t *tick) recordExceptions(ctx context.Context, w ledger.Window, all refused) error {
 	room := t.Settings.MaxExceptionsPerWindow
-	var rest int64
+	left, rest, err := t.recordLeftOut(ctx, w, all.left, room)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.Name(), err)
+	}
+	room -= left
 	for _, e := range all.errors {
 		named, err := t.recordLog(ctx, w, e, room)
 		if err != nil {
@@ -102,7 +114,7 @@ func (t *tick) recordExceptions(ctx context.Context, w ledger.Window, all refuse
 	}
 	more := t.exception(w, refusedFile{}, "more")
 	more.Kind, more.Lines = ledger.UnknownKind, rest
-	more.Reason = fmt.Sprintf("%d lines more were refused: their reasons are in the error logs", rest)
+	more.Reason = fmt.Sprintf("%d lines more were refused, or left out: their reasons are in the error logs, and in the findings of the look at the files", rest)
 	more.ErrorLog = strings.Join(all.logs, " ")
 	return t.Ledger.AddException(ctx, more)
 }

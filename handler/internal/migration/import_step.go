@@ -40,7 +40,7 @@ func (t *tick) importParts(ctx context.Context) error {
 	if t.operatorPause() || !t.Settings.ContinueLastImportDuringPause && t.paused() {
 		return errors.Join(err, t.followRetries(ctx))
 	}
-	return errors.Join(err, t.postImports(ctx), t.followRetries(ctx))
+	return errors.Join(err, t.lookAtFiles(ctx), t.postImports(ctx), t.followRetries(ctx))
 }
 
 // pollImports asks, side by side, for every import job that is due, and finishes windows of which all have ended.
@@ -121,7 +121,8 @@ func (t *tick) duePolls(ctx context.Context, w ledger.Window) (due []int) {
 	return due
 }
 
-// filesOf reads what there is to import of w: the files of its manifest, sorted by URL, which payloads name by number.
+// filesOf reads what there is to import of w: the files of its manifest, sorted by URL, which payloads name by number. Where an operator has left
+// lines out, files without them stand in their places.
 func (t *tick) filesOf(ctx context.Context, w ledger.Window) ([]staging.File, error) {
 	var files []staging.File
 	if w.OriginalFiles {
@@ -142,7 +143,7 @@ func (t *tick) filesOf(ctx context.Context, w ledger.Window) ([]staging.File, er
 			return nil, fmt.Errorf("%s: payload %d is not what its manifest of %d files says", w.Name(), i+1, len(files))
 		}
 	}
-	return files, nil
+	return files, t.withoutLeftOut(ctx, w, files)
 }
 
 // sameLines compares the lines of a payload's files with those on the row, where both are known.
@@ -190,7 +191,7 @@ func (t *tick) finishWindow(ctx context.Context, w ledger.Window, files []stagin
 			return w, err
 		}
 		refusedByType = staging.CountsText(all.byType)
-		note = fmt.Sprintf("%d lines were refused: see the table of exceptions; error logs: %s", w.RefusedCount, strings.Join(all.logs, " "))
+		note = fmt.Sprintf("%d lines were refused, or left out: see the table of exceptions; error logs: %s", w.RefusedCount, strings.Join(all.logs, " "))
 		t.Log.Warn("lines were refused", "event", "Import", "window", w.Number, "refused", refusedByType, "errorLogs", all.logs)
 	}
 	next, moveErr := w.ImportsDone(refusedByType, note, t.Clock())

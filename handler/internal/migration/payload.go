@@ -76,7 +76,7 @@ func (t *tick) nextPayload(w ledger.Window) int {
 		return -1
 	}
 	for i, p := range w.Payloads {
-		if p.State == ledger.Unposted && !t.Clock().Before(p.NotBefore.Time()) {
+		if p.State == ledger.Unposted && !t.Clock().Before(p.NotBefore.Time()) && w.MayPost(i) && !t.lookFirst(w) {
 			return i
 		}
 	}

@@ -86,7 +86,7 @@ func (t *tick) applyImport(ctx context.Context, w ledger.Window, i int, o import
 		}
 		return w.FilesGone(o.err.Error(), t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
 	case kindOf(o.err) == fhir.JobFailed, unknown && p.Unknown+1 >= maxUnknownPolls:
-		return t.importFailed(w, i, o.err.Error(), files)
+		return t.importFailed(w, i, o.err, files)
 	case unknown:
 		return w.ImportUnknown(i, t.nextPoll(nil))
 	}
@@ -103,13 +103,19 @@ func (t *tick) applyImport(ctx context.Context, w ledger.Window, i int, o import
 }
 
 // importFailed records a failed attempt of payload i. One that was cancelled because it did not move is posted again in two
-// halves.
-func (t *tick) importFailed(w ledger.Window, i int, reason string, files []staging.File) (ledger.Window, error) {
-	p := w.Payloads[i]
+// halves; after another one its files are looked at where they may be the cause.
+func (t *tick) importFailed(w ledger.Window, i int, cause error, files []staging.File) (ledger.Window, error) {
+	p, reason := w.Payloads[i], cause.Error()
 	t.Log.Warn("import failed", "event", "Import", "window", w.Number, "payload", i+1, "importId", fhir.JobID(p.StatusURL), "reason", reason)
 	next, err := w.ImportFailed(i, reason, t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
-	if err != nil || next.Phase() == ledger.Held || !p.Cancelled || len(p.Only) > 0 || p.To-p.From < 2 || len(w.Payloads) >= maxPayloads {
+	if err != nil || next.Phase() == ledger.Held {
 		return next, err
+	}
+	if !p.Cancelled {
+		return t.lookAfterFailure(next, i, cause, files)
+	}
+	if len(p.Only) > 0 || p.To-p.From < 2 || len(w.Payloads) >= maxPayloads {
+		return next, nil
 	}
 	at := (p.From + p.To) / 2
 	return next.ImportHalved(i, at, staging.Lines(files[at:p.To]))

@@ -48,6 +48,10 @@ func (o Options) operator(r chi.Router) {
 		func(ctx context.Context, n int, c migration.Caller) (ledger.Window, error) {
 			return o.Migration.RetryWindow(ctx, n, c)
 		}))
+	r.Post("/api/Windows/{number}/acceptFindings", o.windowAction("its files are written without the lines that were found, then imported; those lines become exceptions",
+		func(ctx context.Context, n int, c migration.Caller) (ledger.Window, error) {
+			return o.Migration.AcceptFindings(ctx, n, c)
+		}))
 	r.Post("/api/Windows/{number}/cancel", o.windowAction("the next attempt is made when the cancelled job has ended",
 		func(ctx context.Context, n int, c migration.Caller) (ledger.Window, error) {
 			return o.Migration.CancelWindow(ctx, n, c)

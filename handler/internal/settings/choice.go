@@ -62,6 +62,23 @@ func (m *ImportMode) Decode(value string) error { return choose(m, value) }
 
 func (ImportMode) options() []ImportMode { return []ImportMode{IncrementalLoad, InitialLoad} }
 
+// Preflight says when exported lines are looked at.
+type Preflight string
+
+// The values of Preflight.
+const (
+	PreflightFailed Preflight = "failed"
+	PreflightAll    Preflight = "all"
+	PreflightOff    Preflight = "off"
+)
+
+// Decode reads a Preflight, whatever its case.
+func (p *Preflight) Decode(value string) error { return choose(p, value) }
+
+func (Preflight) options() []Preflight {
+	return []Preflight{PreflightFailed, PreflightAll, PreflightOff}
+}
+
 // Secret is a text that no log and no error shows. Reveal gives it to the client that needs it.
 type Secret string
 

@@ -131,6 +131,9 @@ type Settings struct {
 	MaxExportRetries int `default:"5" min:"1" max:"100"`
 	// How many of a window's refused lines get a row of their own; the others are counted in one more row, and stay in the error log.
 	MaxExceptionsPerWindow int `default:"1000" min:"1" max:"10000"`
+	// When the exported lines are looked at for what an import would stumble over: `failed`, after an import that failed and
+	// named a file; `all`, before every import, which reads everything once more; `off`, never.
+	Preflight Preflight `default:"failed"`
 	// How long an export may run, in minutes. Then it is cancelled, and the window is tried again in two halves.
 	ExportDeadlineMinutes int `default:"1440" min:"1" max:"43200"`
 	// How long an import may run, in minutes. Then it is cancelled, and once it has ended its files are posted again in two halves.

@@ -57,7 +57,7 @@ func TestLoadDefaults(t *testing.T) {
 		SourceUri: "https://source.example", DestinationUri: "https://destination.example",
 		SourceCredential: CredentialDefault, DestinationCredential: CredentialDefault,
 		StagingStorageUri: "https://account.table.core.windows.net", BlobStorageUri: "https://account.blob.core.windows.net",
-		ExportTableName: "export", ChunkTableName: "chunk", ExceptionTableName: "exceptions", MaxExceptionsPerWindow: 1000, PartitionKey: "mypartitionkey", RowKey: "myrowkey",
+		ExportTableName: "export", ChunkTableName: "chunk", ExceptionTableName: "exceptions", MaxExceptionsPerWindow: 1000, Preflight: PreflightFailed, PartitionKey: "mypartitionkey", RowKey: "myrowkey",
 		SurfaceRowKey: "surfacerowkey", DeepRowKey: "deeprowkey", IsParallel: true, MigrateSearchParameters: true, ResourceExportChunkTime: 30,
 		MaxExportRetriesEnabled: true, ExportDeadlineMinutes: 1440, ImportDeadlineMinutes: 1440, StuckAfterMinutes: 240, StartTime: 8, EndTime: 17,
 		ExportChunkTime: 30, ExportChunkDuration: Days, ChunkLimit: 100_000_000, MaxCountValue: 10_000,

@@ -43,9 +43,13 @@ func (b gatedBlobs) put(ctx context.Context, container, name string, body io.Rea
 	})
 }
 
-func (b gatedBlobs) get(ctx context.Context, container, name string) (body io.ReadCloser, err error) {
+func (b gatedBlobs) upload(ctx context.Context, container, name string, open func() (io.ReadCloser, error)) error {
+	return b.gate(ctx, Call{Op: "save", Container: container, Blob: name}, func() error { return b.blobs.upload(ctx, container, name, open) })
+}
+
+func (b gatedBlobs) get(ctx context.Context, container, name string, from int64) (body io.ReadCloser, err error) {
 	err = b.gate(ctx, Call{Op: "read", Container: container, Blob: name}, func() (err error) {
-		body, err = b.blobs.get(ctx, container, name)
+		body, err = b.blobs.get(ctx, container, name, from)
 		return err
 	})
 	if err != nil && body != nil {

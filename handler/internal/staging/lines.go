@@ -26,7 +26,7 @@ func (s *Store) Lines(ctx context.Context, fileURL string, skip int64, yield fun
 }
 
 func lines(ctx context.Context, from blobs, container, name string, skip int64, yield func(line string) (more bool, err error)) error {
-	body, err := from.get(ctx, container, name)
+	body, err := from.get(ctx, container, name, 0)
 	if err != nil {
 		return err
 	}
@@ -39,6 +39,38 @@ func lines(ctx context.Context, from blobs, container, name string, skip int64, 
 		return wrap("read", container, name, err)
 	}
 	return nil
+}
+
+// LinesFrom hands the lines of an exported file to yield, those from byte offset on, at which the line with that number begins: empty ones, too, each with its
+// number and the byte at which it begins, until yield wants no more. The file is streamed; a line is good until yield returns. An error of yield is
+// returned as it is. ErrNotFound.
+func (s *Store) LinesFrom(ctx context.Context, fileURL string, number, offset int64, yield func(number, offset int64, line []byte) (more bool, err error)) error {
+	container, name, err := blobOf(fileURL)
+	if err != nil {
+		return err
+	}
+	body, err := s.exported.get(ctx, container, name, offset)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	r := bufio.NewReaderSize(body, 256<<10)
+	for {
+		line, err := readLine(r)
+		if len(line) > 0 {
+			if more, wrong := yield(number, offset, line); wrong != nil || !more {
+				return wrong
+			}
+			number++
+			offset += int64(len(line))
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return wrap("read", container, name, err)
+		}
+	}
 }
 
 // yieldError tells an error of yield from one of the file.

@@ -15,6 +15,9 @@ type File struct {
 	Type  string `json:"type"`
 	URL   string `json:"url"`
 	Count int64  `json:"count"` // lines; the service's int32
+
+	// LeftOut are the lines, counted in Count, that are not in the file of URL any more: it is one that was written without them.
+	LeftOut int64 `json:"-"`
 }
 
 // Manifest is the 200 body of an export: its files, and enough of the rest to recognise it.

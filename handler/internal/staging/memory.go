@@ -76,7 +76,20 @@ func (b memoryBlobs) put(ctx context.Context, container, name string, body io.Re
 	return nil
 }
 
-func (b memoryBlobs) get(ctx context.Context, container, name string) (io.ReadCloser, error) {
+func (b memoryBlobs) upload(ctx context.Context, container, name string, open func() (io.ReadCloser, error)) error {
+	body, err := open()
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	content, err := io.ReadAll(body)
+	if err != nil {
+		return wrap("save", container, name, err)
+	}
+	return b.put(ctx, container, name, bytes.NewReader(content), overwrite)
+}
+
+func (b memoryBlobs) get(ctx context.Context, container, name string, from int64) (io.ReadCloser, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, wrap("read", container, name, err)
 	}
@@ -86,7 +99,7 @@ func (b memoryBlobs) get(ctx context.Context, container, name string) (io.ReadCl
 	if !there {
 		return nil, wrap("read", container, name, ErrNotFound)
 	}
-	return io.NopCloser(bytes.NewReader(content)), nil
+	return io.NopCloser(bytes.NewReader(content[min(from, int64(len(content))):])), nil
 }
 
 func (b memoryBlobs) remove(ctx context.Context, container, name string) error {

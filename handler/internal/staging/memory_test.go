@@ -12,7 +12,7 @@ import (
 
 func (s *Store) text(t *testing.T, container, name string) string {
 	t.Helper()
-	body, err := s.blobs.get(t.Context(), container, name)
+	body, err := s.blobs.get(t.Context(), container, name, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,13 +87,13 @@ func TestACallAfterTheEndOfItsContext(t *testing.T) {
 		if err := s.blobs.put(over, "over", "a", strings.NewReader("a"), overwrite); !errors.Is(err, context.Canceled) {
 			t.Errorf("a save: %v", err)
 		}
-		if _, err := s.blobs.get(t.Context(), "over", "a"); !errors.Is(err, ErrNotFound) {
+		if _, err := s.blobs.get(t.Context(), "over", "a", 0); !errors.Is(err, ErrNotFound) {
 			t.Errorf("the blob whose save was not made: %v", err)
 		}
 		if err := s.blobs.put(t.Context(), "over", "a", strings.NewReader("a"), overwrite); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.blobs.get(over, "over", "a"); !errors.Is(err, context.Canceled) {
+		if _, err := s.blobs.get(over, "over", "a", 0); !errors.Is(err, context.Canceled) {
 			t.Errorf("a read: %v", err)
 		}
 		if err := s.blobs.createContainer(over, "later"); !errors.Is(err, context.Canceled) {
@@ -172,13 +172,13 @@ func TestGate(t *testing.T) {
 		if err := s.PutPayload(ctx, "gate-1", "lost.json", []byte("{}")); !errors.Is(err, lost) {
 			t.Errorf("a call whose answer is lost: %v", err)
 		}
-		if _, err := s.blobs.get(ctx, "import-gate-1", "lost.json"); !errors.Is(err, lost) {
+		if _, err := s.blobs.get(ctx, "import-gate-1", "lost.json", 0); !errors.Is(err, lost) {
 			t.Errorf("a read whose answer is lost: %v", err)
 		}
 		if got := plain.text(t, "import-gate-1", "lost.json"); got != "{}" {
 			t.Errorf("the blob whose save was made: %q", got)
 		}
-		if _, err := plain.blobs.get(ctx, "import-gate-1", "undone.json"); !errors.Is(err, ErrNotFound) {
+		if _, err := plain.blobs.get(ctx, "import-gate-1", "undone.json", 0); !errors.Is(err, ErrNotFound) {
 			t.Errorf("the blob whose save was not made: %v", err)
 		}
 		want := []string{"create ", "save manifest.json", "read manifest.json", "read manifest.json", "save undone.json", "save lost.json", "read lost.json"}

@@ -20,7 +20,7 @@ func (s *Store) Probe(ctx context.Context, unique string) error {
 	if err := s.blobs.put(ctx, checksContainer, name, bytes.NewReader(content), overwrite); err != nil {
 		return err
 	}
-	body, err := s.blobs.get(ctx, checksContainer, name)
+	body, err := s.blobs.get(ctx, checksContainer, name, 0)
 	if err != nil {
 		return err
 	}

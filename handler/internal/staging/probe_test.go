@@ -15,7 +15,7 @@ func TestProbe(t *testing.T) {
 		if err := s.ReachExported(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if _, err := s.blobs.get(t.Context(), checksContainer, "access-probe-ab"); !errors.Is(err, ErrNotFound) {
+		if _, err := s.blobs.get(t.Context(), checksContainer, "access-probe-ab", 0); !errors.Is(err, ErrNotFound) {
 			t.Errorf("it is still there: %v", err)
 		}
 		if err := s.blobs.remove(t.Context(), "no-such-container", "nothing"); err != nil {

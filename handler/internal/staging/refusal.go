@@ -67,7 +67,7 @@ func (s *Store) LineAt(ctx context.Context, fileURL string, line, offset int64) 
 	if err != nil {
 		return nil, err
 	}
-	body, err := s.exported.get(ctx, container, name)
+	body, err := s.exported.get(ctx, container, name, 0)
 	if err != nil {
 		return nil, err
 	}

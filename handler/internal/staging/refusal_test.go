@@ -72,7 +72,7 @@ func FuzzReadImportResult(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if b := r.Books([]File{{"Patient", "u", 2}}); len(b.Unbalanced) > len(b.Named) {
+		if b := r.Books([]File{{Type: "Patient", URL: "u", Count: 2}}); len(b.Unbalanced) > len(b.Named) {
 			t.Errorf("%+v", b)
 		}
 	})

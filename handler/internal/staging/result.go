@@ -91,7 +91,7 @@ func (r ImportResult) Lines() (n int64) {
 
 // Books are a result compared with the files that were posted.
 type Books struct {
-	Imported, Refused int64    // of the files that balance
+	Imported, Refused int64    // of the files that balance; lines that were left out count as refused
 	Unbalanced        []int    // which of the files do not: lines in the manifest are not lines imported + lines refused
 	Named             []string // those files with their numbers, and files that are counted but were not posted
 }
@@ -109,8 +109,8 @@ func (r ImportResult) Books(files []File) (b Books) {
 	for i, f := range files {
 		posted[f.URL] = true
 		in, out := r.Imported[f.URL], r.Refused[f.URL]
-		if in+out == f.Count || f.Count == Unknown && r.names(f.URL) {
-			b.Imported, b.Refused = b.Imported+in, b.Refused+out
+		if in+out+f.LeftOut == f.Count || f.Count == Unknown && r.names(f.URL) {
+			b.Imported, b.Refused = b.Imported+in, b.Refused+out+f.LeftOut
 			continue
 		}
 		b.Unbalanced = append(b.Unbalanced, i)
@@ -118,7 +118,7 @@ func (r ImportResult) Books(files []File) (b Books) {
 			b.Named = append(b.Named, f.URL+": posted, but the result does not name it")
 			continue
 		}
-		b.Named = append(b.Named, fmt.Sprintf("%s: %d lines exported, %d imported, %d refused", f.URL, f.Count, in, out))
+		b.Named = append(b.Named, fmt.Sprintf("%s: %d lines exported, %d imported, %d refused", f.URL, f.Count, in, out+f.LeftOut))
 	}
 	for _, counts := range []map[string]int64{r.Imported, r.Refused} {
 		for url, n := range counts {

@@ -143,7 +143,7 @@ func TestReadManifestRefuses(t *testing.T) {
 
 func TestBooks(t *testing.T) {
 	t.Parallel()
-	files := []File{{"Patient", "u1", 10}, {"Patient", "u2", 5}, {"Observation", "u3", 0}}
+	files := []File{{Type: "Patient", URL: "u1", Count: 10}, {Type: "Patient", URL: "u2", Count: 5}, {Type: "Observation", URL: "u3", Count: 0}}
 	for _, c := range []struct {
 		name, result string
 		want         Books
@@ -193,7 +193,7 @@ func TestImportResultIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := CountsText(r.RefusedByType([]File{{"Patient", "u1", 2}})); got != "Patient:2" || r.ErrorLog[0] != "e1" {
+		if got := CountsText(r.RefusedByType([]File{{Type: "Patient", URL: "u1", Count: 2}})); got != "Patient:2" || r.ErrorLog[0] != "e1" {
 			t.Errorf("refused %q, logs %v", got, r.ErrorLog)
 		}
 	})

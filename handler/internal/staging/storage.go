@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -22,8 +23,11 @@ type blobs interface {
 	createContainer(ctx context.Context, container string) error
 	// put saves a blob. errBlobExists, for createOnly; ErrNotFound when there is no container.
 	put(ctx context.Context, container, name string, body io.ReadSeeker, how condition) error
-	// get opens a blob. ErrNotFound.
-	get(ctx context.Context, container, name string) (io.ReadCloser, error)
+	// upload saves a blob of any size, whatever is there: open gives its content, more than once when the upload is repeated. ErrNotFound
+	// when there is no container.
+	upload(ctx context.Context, container, name string, open func() (io.ReadCloser, error)) error
+	// get opens a blob at byte from, which is at most its length. ErrNotFound.
+	get(ctx context.Context, container, name string, from int64) (io.ReadCloser, error)
 	// remove takes a blob away. One that is gone is as good.
 	remove(ctx context.Context, container, name string) error
 	// reach asks for a list of containers, one at most.
@@ -39,6 +43,9 @@ const (
 	overwrite  condition = false // whatever is there is replaced
 	createOnly condition = true  // nothing may be there
 )
+
+// uploadBlock is a part of a blob that is streamed, in bytes: what an upload keeps in memory. A blob has at most 50,000.
+const uploadBlock = 8 << 20
 
 // errBlobExists: a createOnly put found a blob, perhaps our own whose reply was lost.
 var errBlobExists = errors.New("the blob exists")
@@ -87,8 +94,24 @@ func (s storage) put(ctx context.Context, container, name string, body io.ReadSe
 	return wrap("save", container, name, err)
 }
 
-func (s storage) get(ctx context.Context, container, name string) (io.ReadCloser, error) {
-	reply, err := s.client.DownloadStream(ctx, container, name, nil)
+func (s storage) upload(ctx context.Context, container, name string, open func() (io.ReadCloser, error)) error {
+	body, err := open()
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	_, err = s.client.UploadStream(ctx, container, name, body, &azblob.UploadStreamOptions{BlockSize: uploadBlock, Concurrency: 1})
+	if bloberror.HasCode(err, bloberror.ContainerNotFound) {
+		err = ErrNotFound
+	}
+	return wrap("save", container, name, err)
+}
+
+func (s storage) get(ctx context.Context, container, name string, from int64) (io.ReadCloser, error) {
+	reply, err := s.client.DownloadStream(ctx, container, name, &azblob.DownloadStreamOptions{Range: azblob.HTTPRange{Offset: from}})
+	if bloberror.HasCode(err, bloberror.InvalidRange) { // of a range, the byte behind the last one is none
+		return io.NopCloser(strings.NewReader("")), nil
+	}
 	if bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ContainerNotFound) {
 		err = ErrNotFound
 	}

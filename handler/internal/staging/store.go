@@ -111,7 +111,7 @@ func (s *Store) Manifest(ctx context.Context, exportID string) (Manifest, error)
 	if err != nil {
 		return Manifest{}, err
 	}
-	body, err := s.blobs.get(ctx, name, manifestBlob)
+	body, err := s.blobs.get(ctx, name, manifestBlob, 0)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -136,7 +136,7 @@ func (s *Store) ImportResult(ctx context.Context, exportID, payloadBlob string) 
 	if err != nil {
 		return ImportResult{}, err
 	}
-	body, err := s.blobs.get(ctx, name, resultBlob(payloadBlob))
+	body, err := s.blobs.get(ctx, name, resultBlob(payloadBlob), 0)
 	if err != nil {
 		return ImportResult{}, err
 	}

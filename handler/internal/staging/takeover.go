@@ -144,7 +144,7 @@ func (s *Store) OriginalBody(ctx context.Context, exportID, blobName string) ([]
 }
 
 func (s *Store) read(ctx context.Context, container, name string) ([]byte, error) {
-	body, err := s.blobs.get(ctx, container, name)
+	body, err := s.blobs.get(ctx, container, name, 0)
 	if err != nil {
 		return nil, err
 	}
