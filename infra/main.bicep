@@ -82,8 +82,8 @@ param softDeleteDays int = 7
 @maxValue(3650)
 param retentionDays int = 0
 
-@description('Whether refused lines may be posted again (ExceptionRetry), for which the app writes to the export account.')
-param retryRefusedLines bool = false
+@description('Whether the app may write to an export account that is not its own: it posts refused lines again, and writes files without the lines that preflight found (docs/operations.md).')
+param repairExportedFiles bool = false
 
 // What is migrated, and how
 
@@ -317,7 +317,7 @@ module exportStorageRoles 'modules/storage-role.bicep' = if (exportElsewhere) {
     accountName: exportAccountName
     principalId: app.outputs.principalId
     roleIds: [
-      deidentified || retryRefusedLines ? roles.storageBlobDataContributor.id : roles.storageBlobDataReader.id
+      deidentified || repairExportedFiles ? roles.storageBlobDataContributor.id : roles.storageBlobDataReader.id
     ]
   }
 }

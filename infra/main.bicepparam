@@ -39,8 +39,8 @@ param grantFhirServicesStorageAccess = true
 // Switch $export and incremental $import on with that account. Read infra/README.md first; the portal does it as well.
 param configureFhirServices = false
 
-// Set to true to be able to post refused lines again.
-param retryRefusedLines = false
+// Set to true to be able to post refused lines again, and to leave out lines that preflight found, with an export account of its own.
+param repairExportedFiles = false
 
 // Days after which exported files and payloads are removed. Leave it at 0 until the cutover is certified.
 param retentionDays = 0

@@ -28,7 +28,7 @@ var builtIn = map[string]string{
 var given = map[string]string{
 	"ownStorageRoles":           "storageBlobDataOwner storageTableDataContributor",
 	"stateStorageRoles":         "storageBlobDataContributor storageTableDataContributor",
-	"exportStorageRoles":        "deidentified || retryRefusedLines ? storageBlobDataContributor : storageBlobDataReader",
+	"exportStorageRoles":        "deidentified || repairExportedFiles ? storageBlobDataContributor : storageBlobDataReader",
 	"telemetryRole":             "monitoringMetricsPublisher",
 	"secretRole":                "keyVaultSecretsUser",
 	"sourceService":             "fhirDataExporter fhirDataReader",

@@ -148,7 +148,7 @@ type migrationSettings = {
   MaxExceptionsPerWindow: int?
 
   @description('When the exported lines are looked at for what an import would stumble over: `failed`, after an import that failed and named a file; `all`, before every import, which reads everything once more; `off`, never. Default: `failed`.')
-  Preflight: string?
+  Preflight: ('failed' | 'all' | 'off')?
 
   @description('How long an export may run, in minutes. Then it is cancelled, and the window is tried again in two halves. Default: `1440`.')
   @minValue(1)

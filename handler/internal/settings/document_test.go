@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write docs/settings.md anew; go generate does it")
@@ -122,12 +123,16 @@ func (f field) valuesText() string {
 		return quoted(optionNames(v))
 	case ImportMode:
 		return quoted(optionNames(v))
+	case Preflight:
+		return quoted(optionNames(v))
 	case Secret:
 		return "secret"
 	case string:
 		return "text"
+	case time.Time:
+		return "date or instant"
 	}
-	return "date or instant" // the one type that is left
+	panic("the values of " + f.name + " are not known here")
 }
 
 func quoted(names []string) string { return "`" + strings.Join(names, "`, `") + "`" }
