@@ -94,7 +94,7 @@ func (s *Service) batchEntry(ctx context.Context, q *request, e gjson.Result) *r
 	default:
 		return s.errorReply(q, refuse(http.StatusNotFound, codeNotFound, "The entry %s %s cannot be part of a batch.", sub.method, u.String()))
 	}
-	if early, err := s.faults.take(op, callEffects).before(ctx, sub); err != nil {
+	if early, err := s.faults.takeCall(op, sub).before(ctx, sub); err != nil {
 		return s.errorReply(q, err)
 	} else if early != nil {
 		return early

@@ -46,7 +46,7 @@ func (s *Service) export(_ context.Context, q *request) (*reply, error) {
 	s.schedule.mu.Lock()
 	defer s.schedule.mu.Unlock()
 	j := &job{op: Export, request: q.full}
-	w := &exportWork{service: s, job: j, options: o, faults: s.faults.take(Export, jobEffects)}
+	w := &exportWork{service: s, job: j, options: o, faults: s.faults.takeJob(Export)}
 	j.work, j.stuck = w, w.faults.stuck()
 	s.schedule.addLocked(j)
 	return accepted(q, "export", j.id), nil

@@ -16,6 +16,7 @@ import (
 // calls of their own kinds. Beside Delay a fault has exactly one effect.
 type Fault struct {
 	Kind  Operation `json:"kind,omitempty"`  // "": every kind, or the one kind that the effect makes sense for
+	Type  string    `json:"type,omitempty"`  // "": every call, or those alone whose path begins with this resource type; not with an effect on jobs
 	After int       `json:"after,omitempty"` // calls or jobs to let pass first
 	Times int       `json:"times,omitempty"` // calls or jobs to hit then; 0: for ever
 
@@ -115,6 +116,8 @@ func (f *Fault) complete() error {
 	switch {
 	case f.Kind != "" && !slices.Contains(operations, f.Kind):
 		return fmt.Errorf("kind %q is none of %v", f.Kind, operations)
+	case f.Type != "" && (ofJob > 0 || !isResourceType(f.Type)):
+		return fmt.Errorf("type %q: name a resource type, and an effect on calls", f.Type)
 	case f.After < 0 || f.Times < 0 || f.Delay < 0 || f.RefuseLines < 0 || f.ShortImport < 0 || f.LoseLines < 0:
 		return errors.New("a number is negative")
 	case ofJob+ofCall > 1:
@@ -186,13 +189,20 @@ func (s *faults) clear() {
 	s.list = nil
 }
 
-// take counts a call or job on every fault that waits for its kind, and returns those that hit it.
-func (s *faults) take(op Operation, scope effectScope) hits {
+// takeCall counts a call on every fault that waits for its kind, and returns those that hit it.
+func (s *faults) takeCall(op Operation, q *request) hits {
+	return s.take(op, q.segment(0), callEffects)
+}
+
+// takeJob does the same for a job that is created.
+func (s *faults) takeJob(op Operation) hits { return s.take(op, "", jobEffects) }
+
+func (s *faults) take(op Operation, typ string, scope effectScope) hits {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var hit hits
 	for _, a := range s.list {
-		if a.Kind != "" && a.Kind != op || (a.jobEffects() > 0) != (scope == jobEffects) {
+		if a.Kind != "" && a.Kind != op || a.Type != "" && a.Type != typ || (a.jobEffects() > 0) != (scope == jobEffects) {
 			continue
 		}
 		a.seen++

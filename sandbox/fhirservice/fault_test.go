@@ -25,7 +25,7 @@ func TestFaultsThatAreRefused(t *testing.T) {
 	for _, fault := range []string{
 		`{`, `{}`, `{"kind":"nonsense","status":500}`, `{"stat":500}`, `{"status":99}`, `{"status":500,"lostReply":true}`, `{"stuckJob":true}`, `{"kind":"search","stuckJob":true}`,
 		`{"kind":"import","emptyResult":true}`, `{"kind":"export","flipByte":true}`, `{"delay":"soon"}`, `{"delay":"1s","flipByte":true}`, `{"body":"x"}`,
-		`{"foreignHost":"elsewhere"}`, `{"kind":"export","failJob":{"status":200}}`, `{"times":-1,"status":500}`,
+		`{"foreignHost":"elsewhere"}`, `{"kind":"export","failJob":{"status":200}}`, `{"times":-1,"status":500}`, `{"type":"Nobody","status":500}`, `{"kind":"export","type":"Patient","stuckJob":true}`,
 	} {
 		if got := b.call(http.MethodPost, "/_sandbox/faults", fault); got.status != 400 || !strings.HasPrefix(got.body, "fault: ") {
 			t.Errorf("%s: %d %s", fault, got.status, got.body)
@@ -68,8 +68,12 @@ func TestFaultCountsCallsOfItsKind(t *testing.T) {
 	if diff := cmp.Diff([]int{200, 500, 500, 200, 200}, statuses); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+	b.inject(`{"type":"Patient","status":429}`)
+	b.want(b.get("/Patient"), 429, codeThrottled)
+	b.want(b.get("/Observation"), 200, "")
+	b.want(b.get("/"), 200, "")
 	b.inject(`{"status":503}`)
-	b.want(b.get("/Patient"), 503, codeProcessing)
+	b.want(b.get("/Observation"), 503, codeProcessing)
 	b.want(b.get("/metadata"), 503, codeProcessing)
 	b.want(b.call(http.MethodDelete, "/_sandbox/faults", ""), 204, "")
 	b.want(b.get("/Patient"), 200, "")

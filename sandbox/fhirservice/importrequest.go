@@ -59,7 +59,7 @@ func (s *Service) importData(_ context.Context, q *request) (*reply, error) {
 	j := s.schedule.registered[hex.EncodeToString(hash[:])]
 	if j == nil {
 		j = &job{op: Import, request: q.full}
-		w := &importWork{service: s, job: j, definition: d, faults: s.faults.take(Import, jobEffects)}
+		w := &importWork{service: s, job: j, definition: d, faults: s.faults.takeJob(Import)}
 		j.work, j.stuck = w, w.faults.stuck()
 		s.schedule.registered[hex.EncodeToString(hash[:])] = j
 		s.schedule.addLocked(j)

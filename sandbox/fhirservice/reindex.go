@@ -91,7 +91,7 @@ func (s *Service) reindex(_ context.Context, q *request) (*reply, error) {
 	j := s.parameters.activeLocked(q.now)
 	if j == nil {
 		j = &reindexJob{id: id, started: q.now, resources: resources, took: workTime(s.o.ReindexTime, resources)}
-		faults := s.faults.take(Reindex, jobEffects)
+		faults := s.faults.takeJob(Reindex)
 		j.stuck = faults.first(func(f *Fault) bool { return f.StuckJob }) != nil
 		if f := faults.first(func(f *Fault) bool { return f.FailJob != nil }); f != nil {
 			j.failure = f.FailJob

@@ -80,7 +80,7 @@ func (s *Service) dispatch(r *http.Request, q *request, call *callEntry) (*reply
 	if err := s.authenticate(op, r.Header.Get("Authorization")); err != nil {
 		return nil, false, err
 	}
-	injected := s.faults.take(op, callEffects)
+	injected := s.faults.takeCall(op, q)
 	if err := injected.gone(r); err != nil {
 		return nil, false, err
 	}

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tidwall/gjson"
 )
@@ -48,6 +49,17 @@ func (s *Service) CountType(ctx context.Context, typ string, v View, p Period) (
 	}
 	c.op = "count " + c.op
 	return s.count(ctx, c)
+}
+
+// First is when the oldest of one type in p was last updated, or of all types for typ "". found is false only when the search was
+// followed through every next link and had none: pages of a Cosmos service may be empty and still have a next one.
+func (s *Service) First(ctx context.Context, typ string, v View, p Period) (at time.Time, found bool, err error) {
+	c, err := bulkCall(typ, v, p, "_sort=_lastUpdated&_count=1")
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	c.op = "find the first of " + c.op
+	return s.first(ctx, p, c)
 }
 
 // Resources hands all of one type in p to yield, oldest first, page by page; typ "" is all types. A page is read as a whole before it is handed on, so that what yield gets

@@ -34,10 +34,14 @@ func (s *Service) FirstVersion(ctx context.Context, p Period) (at time.Time, fou
 	return s.first(ctx, p, historyCall("find the first version "+p.String(), "/_history", "_sort=_lastUpdated&_count=1"+sinceBefore(p)))
 }
 
-// Deletions hands every version in p that is a deletion to yield, oldest first, until it wants no more. An error of yield is
-// returned as it is. Hard-deleted resources leave no trace.
-func (s *Service) Deletions(ctx context.Context, p Period, yield func(Ref) (more bool, err error)) error {
-	c := historyCall("list deletions "+p.String(), "/_history", fmt.Sprintf("_sort=_lastUpdated&_count=%d", historyPage)+sinceBefore(p))
+// Deletions hands every version of one type in p that is a deletion to yield, oldest first, until it wants no more; typ "" is all types. An
+// error of yield is returned as it is. Hard-deleted resources leave no trace.
+func (s *Service) Deletions(ctx context.Context, typ string, p Period, yield func(Ref) (more bool, err error)) error {
+	c, err := bulkCall(typ, Versions, p, fmt.Sprintf("_sort=_lastUpdated&_count=%d", historyPage))
+	if err != nil {
+		return err
+	}
+	c.op = "list deletions among " + c.op
 	return s.refs(ctx, p, c, func(r Ref) (bool, error) {
 		if !r.Deleted {
 			return true, nil

@@ -35,7 +35,7 @@ func TestDeletions(t *testing.T) {
 	t.Run("all", func(t *testing.T) {
 		t.Parallel()
 		var got []Ref
-		err := startOdd(t, pages).Deletions(t.Context(), period, func(r Ref) (bool, error) { got = append(got, r); return true, nil })
+		err := startOdd(t, pages).Deletions(t.Context(), "", period, func(r Ref) (bool, error) { got = append(got, r); return true, nil })
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%v, deletions (-want +got):\n%s", err, diff)
 		}
@@ -43,7 +43,7 @@ func TestDeletions(t *testing.T) {
 	t.Run("until enough", func(t *testing.T) {
 		t.Parallel()
 		s, got := startOdd(t, pages), 0
-		err := s.Deletions(t.Context(), period, func(Ref) (bool, error) { got++; return false, nil })
+		err := s.Deletions(t.Context(), "", period, func(Ref) (bool, error) { got++; return false, nil })
 		if err != nil || got != 1 || len(s.asked()) != 1 {
 			t.Errorf("%v, %d deletions from %d pages; want 1 from 1", err, got, len(s.asked()))
 		}
@@ -51,7 +51,7 @@ func TestDeletions(t *testing.T) {
 	t.Run("until an error", func(t *testing.T) {
 		t.Parallel()
 		mine := errors.New("mine")
-		if err := startOdd(t, pages).Deletions(t.Context(), period, func(Ref) (bool, error) { return true, mine }); err != mine {
+		if err := startOdd(t, pages).Deletions(t.Context(), "", period, func(Ref) (bool, error) { return true, mine }); err != mine {
 			t.Errorf("%v, want the error of yield as it is", err)
 		}
 	})
@@ -63,7 +63,7 @@ func TestDeletions(t *testing.T) {
 			panic(http.ErrAbortHandler) // ends the chunked body without its last chunk
 		})
 		got := 0
-		err := s.Deletions(t.Context(), period, func(Ref) (bool, error) { got++; return true, nil })
+		err := s.Deletions(t.Context(), "", period, func(Ref) (bool, error) { got++; return true, nil })
 		if KindOf(err) != Transient || got != 1 {
 			t.Errorf("%v after %d deletions, want kind transient after 1", err, got)
 		}

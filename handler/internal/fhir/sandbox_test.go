@@ -131,7 +131,7 @@ func TestSandboxCountsAndHistory(t *testing.T) {
 				t.Errorf("counts (-want +got):\n%s", diff)
 			}
 			var deleted []Ref
-			err := b.Deletions(t.Context(), period, func(r Ref) (bool, error) { deleted = append(deleted, r); return true, nil })
+			err := b.Deletions(t.Context(), "", period, func(r Ref) (bool, error) { deleted = append(deleted, r); return true, nil })
 			gone := Ref{Type: "Patient", ID: "p10", VersionID: "3", LastUpdated: at(22), Deleted: true}
 			if diff := cmp.Diff([]Ref{gone}, deleted); err != nil || diff != "" {
 				t.Errorf("%v, deletions (-want +got):\n%s", err, diff)

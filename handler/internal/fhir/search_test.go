@@ -78,7 +78,7 @@ func TestQueriesAsTheServiceExpectsThem(t *testing.T) {
 	ask(err)
 	_, _, err = s.FirstVersion(t.Context(), period)
 	ask(err)
-	ask(s.Deletions(t.Context(), period, nil))
+	ask(s.Deletions(t.Context(), "", period, nil))
 	want := []string{
 		"/fhir/?_summary=count&_lastUpdated=ge2024-01-01T00%3A00%3A00.000Z&_lastUpdated=lt2024-02-01T00%3A00%3A00.000Z handling=strict",
 		"/fhir/?_summary=count handling=strict",

@@ -14,7 +14,8 @@ import (
 //   - PlannedTill: up to here every instant is covered by a window or was found empty.
 //   - Open: every window that was listed and is not closed yet.
 //   - Watermark: the smallest Since in Open and Repairs, else PlannedTill. Behind it everything is migrated. It may step back over
-//     empty time, so nothing may rely on its never doing so.
+//     empty time, and for a type that joins late, so nothing may rely on its never doing so.
+//   - Types: which types of the time behind PlannedTill are planned already, where planning goes type by type.
 type Chunk struct {
 	JobID       int // the number that the next window row gets; a lower number has been listed, or is no window
 	PlannedTill time.Time
@@ -26,6 +27,7 @@ type Chunk struct {
 	NotBefore   time.Time         // planning asks the source for nothing before
 	ExportOnly  bool              // the source is retired and answers exports alone
 	LastExport  Pace              // with ExportOnly: of the window before PlannedTill, once that is closed
+	Types       TypePlan
 
 	Foreign  bool       // the row is the original's: what it left open was not read yet, and all of the above but JobID and Watermark says nothing
 	Repairs  repairList // windows that the original closed and that hide something: they are opened again as there is room, the oldest first
@@ -33,6 +35,7 @@ type Chunk struct {
 
 	// Columns of the original that are carried along for it.
 	ImportID, SurfaceJobID, DeepJobID int
+	Original                          OriginalPlan // derived from Types
 
 	SearchParameterMigration bool // custom search parameters are copied
 	SearchParametersReady    bool // and the destination is reindexed: their own row need not be read any more
@@ -90,17 +93,23 @@ func (c Chunk) Pending(number int) bool {
 
 // List puts a window among the open ones; planning and splitting both do it with this. ok is false when there is nothing
 // to save: a number below JobID was listed once and is never listed again, whatever became of it.
-func (c Chunk) List(number int, since, till time.Time) (_ Chunk, ok bool) {
-	if number < c.JobID {
+func (c Chunk) List(w Window) (_ Chunk, ok bool) {
+	if w.Number < c.JobID {
 		return c, false
 	}
-	c.JobID = number + 1
-	if till.After(c.PlannedTill) {
-		c.PlannedTill = till // never back: an adopted row may lie before it
+	c.JobID = w.Number + 1
+	// Never back: an adopted row may lie before the position, or be of another type.
+	if p := c.Position(); w.ResourceType == p.Type && w.Till.After(p.At) {
+		switch {
+		case !c.Types.UnderWay():
+			c.PlannedTill = w.Till
+		case !w.Since.After(p.At):
+			c = c.plannedTo(w.Till)
+		}
 	}
-	c.Open = append(slices.Clone(c.Open), OpenWindow{Number: number, Since: since})
+	c.Open = append(slices.Clone(c.Open), OpenWindow{Number: w.Number, Since: w.Since})
 	c.CountTries, c.NotBefore = 0, time.Time{}
-	return c.watermarked(), true
+	return c.forOriginal().watermarked(), true
 }
 
 // Skip passes over a number whose row is no window.
@@ -128,19 +137,23 @@ func (c Chunk) Close(w Window) (_ Chunk, ok bool, err error) {
 	return c.paced(w).watermarked(), true, nil
 }
 
-// Jump moves PlannedTill from over time that was found empty. ok is false when the plan moved meanwhile.
-func (c Chunk) Jump(from, to time.Time, number int) (_ Chunk, ok bool) {
-	if !c.PlannedTill.Equal(from) || c.JobID != number || !to.After(from) {
+// Jump moves the position from over time that was found empty. ok is false when the plan moved meanwhile.
+func (c Chunk) Jump(from Position, to time.Time, number int) (_ Chunk, ok bool) {
+	if !c.Position().Is(from) || c.JobID != number || !to.After(from.At) {
 		return c, false
 	}
-	c.PlannedTill = to.UTC().Truncate(time.Millisecond)
+	if c.Types.UnderWay() {
+		c = c.plannedTo(to)
+	} else {
+		c.PlannedTill = to.UTC().Truncate(time.Millisecond)
+	}
 	c.CountTries, c.NotBefore = 0, time.Time{}
-	return c.watermarked(), true
+	return c.forOriginal().watermarked(), true
 }
 
-// CountMissing notes that the stretch behind PlannedTill could not be counted; it is not asked again before notBefore.
-func (c Chunk) CountMissing(from, notBefore time.Time) (_ Chunk, ok bool) {
-	if !c.PlannedTill.Equal(from) {
+// CountMissing notes that the stretch behind the position could not be counted; it is not asked again before notBefore.
+func (c Chunk) CountMissing(from Position, notBefore time.Time) (_ Chunk, ok bool) {
+	if !c.Position().Is(from) {
 		return c, false
 	}
 	c.CountTries++
@@ -205,5 +218,10 @@ func (c *Chunk) columns() []column {
 		boolColumn("SearchParameterMigration", &c.SearchParameterMigration), boolColumn("searchParametersReady", &c.SearchParametersReady),
 		int32Column("countTries", &c.CountTries), timeColumn("planNotBefore", &c.NotBefore),
 		boolColumn("exportOnly", &c.ExportOnly), jsonColumn("lastExport", &c.LastExport, func(p Pace) bool { return p == Pace{} }),
+		jsonColumn("planningTypes", &c.Types, func(p TypePlan) bool { return len(p.Types) == 0 }), int32Column("planningType", &c.Types.Index),
+		instantColumn("globalSinceExportType", &c.Original.Since), instantColumn("globalTillExportType", &c.Original.Till),
+		instantColumn("subSinceExportType", &c.Original.SubSince), instantColumn("subTillExportType", &c.Original.SubTill),
+		textColumn("multiExport", &c.Original.Multi),
+		int32Column("noOfResources", &c.Original.Types), int32Column("resourceTypeIndex", &c.Original.Index),
 	}
 }

@@ -19,7 +19,7 @@ func NewFrontier(number int, since, till time.Time, maxCount int) Window {
 
 // SecondHalf is the window that a split makes of [SplitAt, Till), as the first half stands.
 func (w Window) SecondHalf() Window {
-	half := NewWindow(w.SplitNumber, w.SplitAt, w.Till)
+	half := NewWindow(w.SplitNumber, w.SplitAt, w.Till).OfType(w.ResourceType)
 	half.Frontier, half.MaxCount = w.Frontier, w.MaxCount
 	return half
 }

@@ -93,7 +93,7 @@ func TestPace(t *testing.T) {
 // The chunk row follows a frontier that was made longer: before anything is planned behind it, and at the latest when it is closed.
 func TestReach(t *testing.T) {
 	t.Parallel()
-	c, _ := NewChunk(t0).List(1, t0, t1)
+	c, _ := NewChunk(t0).List(NewWindow(1, t0, t1))
 	later := t1.AddDate(0, 1, 0)
 	w := NewFrontier(1, t0, later, 0)
 	if _, ok := c.Reach(w); ok {

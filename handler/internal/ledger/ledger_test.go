@@ -226,9 +226,12 @@ func TestChunkRow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, _ = c.List(1, t0, t1)
+		c, _ = c.List(NewWindow(1, t0, t1))
 		c, _ = c.Pin(map[string]string{"SourceUri": "https://s"})
-		c, _ = c.CountMissing(t1, now)
+		c, _ = c.CountMissing(Position{At: t1}, now)
+		c, _ = c.BeginTypes([]string{"Account", "Patient"}, 2, t1.AddDate(0, 1, 0))
+		c, _ = c.List(NewWindow(2, t1, t1.AddDate(0, 1, 0)).OfType("Account"))
+		c, _ = c.Jump(Position{"Patient", t1}, t1.AddDate(0, 0, 1), 3)
 		c.Totals = Totals{Windows: 1, Exported: 3_000_000_000, Imported: 2_999_999_999, Refused: 1}
 		if c, err = l.SaveChunk(ctx, c); err != nil {
 			t.Fatal(err)
@@ -241,8 +244,10 @@ func TestChunkRow(t *testing.T) {
 			t.Errorf("the chunk row read is not the one saved (-want +got):\n%s", diff)
 		}
 		p, _, _ := l.chunk.get(ctx, "it's a key", "row")
-		if p["since"] != "2024-01-01T00:00:00.000Z" || p["plannedTill"] != "2024-02-01T00:00:00.000Z" || p["JobId"] != int32(2) ||
-			p["openWindows"] != `[{"number":1,"since":"2024-01-01T00:00:00Z"}]` {
+		if p["since"] != "2024-01-01T00:00:00.000Z" || p["plannedTill"] != "2024-02-01T00:00:00.000Z" || p["JobId"] != int32(3) ||
+			p["openWindows"] != `[{"number":1,"since":"2024-01-01T00:00:00Z"},{"number":2,"since":"2024-02-01T00:00:00Z"}]` || p["planningType"] != int32(1) ||
+			p["planningTypes"] != `{"types":["Account","Patient"],"original":2,"before":2,"till":"2024-03-01T00:00:00Z","from":"2024-02-02T00:00:00Z"}` ||
+			p["resourceTypeIndex"] != int32(1) || p["noOfResources"] != int32(2) || p["multiExport"] != "Running" || p["subSinceExportType"] != "2024-02-02T00:00:00.000Z" {
 			t.Errorf("columns: %v", p)
 		}
 	})

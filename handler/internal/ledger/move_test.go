@@ -206,7 +206,7 @@ func TestWatermark(t *testing.T) {
 	list := func(n, since, till int) {
 		t.Helper()
 		var ok bool
-		if c, ok = c.List(n, day(since), day(till)); !ok {
+		if c, ok = c.List(NewWindow(n, day(since), day(till))); !ok {
 			t.Fatalf("window %d is not listed", n)
 		}
 	}
@@ -220,7 +220,7 @@ func TestWatermark(t *testing.T) {
 	list(1, 0, 10)
 	list(2, 10, 20)
 	check(20, 0)
-	if _, ok := c.List(1, day(0), day(10)); ok {
+	if _, ok := c.List(NewWindow(1, day(0), day(10))); ok {
 		t.Error("a window is listed twice in its life")
 	}
 	list(3, 5, 10) // the second half of window 1: behind plannedTill, which stays
@@ -241,16 +241,16 @@ func TestWatermark(t *testing.T) {
 	if _, ok, _ := c.Close(done); ok {
 		t.Error("a window is counted twice")
 	}
-	if _, ok := c.List(1, day(0), day(10)); ok {
+	if _, ok := c.List(NewWindow(1, day(0), day(10))); ok {
 		t.Error("a closed window is listed again")
 	}
-	if _, ok := c.Jump(day(19), day(30), 4); ok {
+	if _, ok := c.Jump(Position{At: day(19)}, day(30), 4); ok {
 		t.Error("a jump from where planning no longer is")
 	}
-	if _, ok := c.Jump(day(20), day(30), 3); ok {
+	if _, ok := c.Jump(Position{At: day(20)}, day(30), 3); ok {
 		t.Error("a jump although a window was listed meanwhile")
 	}
-	if c, ok = c.Jump(day(20), day(30), 4); !ok {
+	if c, ok = c.Jump(Position{At: day(20)}, day(30), 4); !ok {
 		t.Error("no jump")
 	}
 	check(30, 5)

@@ -74,7 +74,7 @@ func TestSummaryTakesEachWindowInOnce(t *testing.T) {
 	for range 2000 {
 		switch {
 		case c.JobID < 300 && random.IntN(2) == 0:
-			c, _ = c.List(c.JobID, now.Add(time.Duration(c.JobID)*time.Hour), now.Add(time.Duration(c.JobID+1)*time.Hour))
+			c, _ = c.List(NewWindow(c.JobID, now.Add(time.Duration(c.JobID)*time.Hour), now.Add(time.Duration(c.JobID+1)*time.Hour)))
 			open[c.JobID-1] = true
 		case len(c.Open) > 0 && random.IntN(2) == 0:
 			n := c.Open[random.IntN(len(c.Open))].Number

@@ -185,6 +185,9 @@ func numberIn(text string) (n int64, ok bool) {
 
 // survey decides on the attempts. The newest of those that overlap counts; the others were tried again.
 func survey(c Chunk, attempts []attempt, now time.Time) (Survey, error) {
+	if c.Watermark.IsZero() { // the original's watermark where it migrated type by type
+		c.Watermark = c.Original.Since
+	}
 	s := Survey{JobID: c.JobID, Figures: TakenOver{At: now.UTC().Truncate(time.Second)}}
 	slices.SortFunc(attempts, func(a, b attempt) int { return b.number - a.number })
 	taken := map[string]*spans{}
@@ -230,6 +233,9 @@ func survey(c Chunk, attempts []attempt, now time.Time) (Survey, error) {
 func (s *Survey) plan(watermark time.Time, standing []attempt) {
 	s.PlannedTill = watermark
 	for _, a := range standing {
+		if a.typ != "" && !watermark.IsZero() { // a window of one type covers nothing of the others
+			continue
+		}
 		if s.PlannedTill.IsZero() {
 			s.PlannedTill = a.since
 		}

@@ -48,7 +48,7 @@ const (
 // Unknown is a count that could not be had. It is never taken for zero.
 const Unknown int64 = -1
 
-// Window is one row of the table "export": the resources whose lastUpdated is in [Since, Till). Fields are read freely
+// Window is one row of the table "export": the resources, of ResourceType or else of all types, whose lastUpdated is in [Since, Till). Fields are read freely
 // and changed by the moves of this package alone.
 type Window struct {
 	Number int // row number: the row key is the RowKey setting followed by it
@@ -59,7 +59,7 @@ type Window struct {
 	ExportRunning, ImportRunning                     string
 	ExportComplete, ImportComplete, First, Processed bool
 	ImportRequest                                    string
-	ResourceType                                     string
+	ResourceType                                     string // "": all types
 	StartTime, ExportEndTime, ImportStartTime        time.Time
 	EndTime                                          time.Time
 	ExportedCount, FailedExportCount, FailedExports  string // numbers as text, as the original has them
@@ -174,6 +174,17 @@ func NewWindow(number int, since, till time.Time) Window {
 		ExportRunning: "", ImportRunning: runNotStarted}
 }
 
+// OfType is a new window of one resource type, or of all types for "".
+func (w Window) OfType(resourceType string) Window {
+	w.ResourceType = resourceType
+	return w
+}
+
+// Holds says whether resources of a type are in w's scope.
+func (w Window) Holds(resourceType string) bool {
+	return w.ResourceType == "" || w.ResourceType == resourceType
+}
+
 // Phase reads off the columns where w stands.
 func (w Window) Phase() Phase {
 	switch {
@@ -211,9 +222,13 @@ func (w Window) Claimed(now time.Time) bool {
 	return w.Phase() == Planned && w.ClaimOwner != "" && now.Before(w.ClaimedUntil)
 }
 
-// Name is how logs and errors call w: its number and bounds.
+// Name is how logs and errors call w: its number, its type if it has one, and its bounds.
 func (w Window) Name() string {
-	return fmt.Sprintf("window %d [%s, %s)", w.Number, FormatInstant(w.Since), FormatInstant(w.Till))
+	of := ""
+	if w.ResourceType != "" {
+		of = " of " + w.ResourceType
+	}
+	return fmt.Sprintf("window %d%s [%s, %s)", w.Number, of, FormatInstant(w.Since), FormatInstant(w.Till))
 }
 
 // ExportedLines is the number of lines that are to be imported: all payloads', SearchParameter left out. Unknown while that of a

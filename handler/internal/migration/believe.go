@@ -16,11 +16,11 @@ func (t *tick) believe(ctx context.Context, w ledger.Window, lines int64) (count
 		return ledger.Unknown, "", errNoCount
 	}
 	period := fhir.Period{Since: w.Since, Till: w.Till}
-	count := t.Source.CountResources
+	view := fhir.Current
 	if t.Settings.ExportWithHistory && t.Settings.ExportWithDelete {
-		count = t.Source.CountVersions // every version and every deletion is a line
+		view = fhir.Versions // every version and every deletion is a line
 	}
-	c, err := count(ctx, period)
+	c, err := t.Source.CountType(ctx, w.ResourceType, view, period)
 	if err != nil {
 		return ledger.Unknown, "", fmt.Errorf("count %s: %w", w.Name(), err)
 	}
@@ -28,15 +28,15 @@ func (t *tick) believe(ctx context.Context, w ledger.Window, lines int64) (count
 		return c.N, fmt.Sprintf("the export has %d lines, the source counts %d", lines, c.N), nil
 	}
 	if lines == 0 && (t.Settings.ExportWithHistory || t.Settings.ExportWithDelete) {
-		disbelief, err = t.believeEmpty(ctx, period)
+		disbelief, err = t.believeEmpty(ctx, w.ResourceType, period)
 	}
 	return c.N, disbelief, err
 }
 
 // believeEmpty looks for what a count of resources does not see: deletions and superseded versions. An export that was
 // cancelled inside the service answers 200 and nothing, so "empty" needs a second witness.
-func (t *tick) believeEmpty(ctx context.Context, p fhir.Period) (disbelief string, err error) {
-	versions, err := t.Source.CountVersions(ctx, p)
+func (t *tick) believeEmpty(ctx context.Context, typ string, p fhir.Period) (disbelief string, err error) {
+	versions, err := t.Source.CountType(ctx, typ, fhir.Versions, p)
 	if err != nil || versions.N == 0 {
 		return "", err
 	}
@@ -45,7 +45,7 @@ func (t *tick) believeEmpty(ctx context.Context, p fhir.Period) (disbelief strin
 		return fmt.Sprintf("the export is empty, the source counts %d versions", versions.N), nil
 	case t.Settings.ExportWithHistory: // all of them may be deletions, which are not asked for
 		deletions := int64(0)
-		err := t.Source.Deletions(ctx, p, func(fhir.Ref) (bool, error) { deletions++; return true, nil })
+		err := t.Source.Deletions(ctx, typ, p, func(fhir.Ref) (bool, error) { deletions++; return true, nil })
 		if err == nil && deletions < versions.N {
 			disbelief = fmt.Sprintf("the export is empty, the source counts %d versions and %d deletions", versions.N, deletions)
 		}
@@ -54,7 +54,7 @@ func (t *tick) believeEmpty(ctx context.Context, p fhir.Period) (disbelief strin
 		return fmt.Sprintf("the export is empty, the source counts %d versions", versions.N), nil
 	}
 	// Without the snapshot view only what is still current comes out. No resource is (they were counted); a deletion may be.
-	err = t.Source.Deletions(ctx, p, func(deleted fhir.Ref) (bool, error) {
+	err = t.Source.Deletions(ctx, typ, p, func(deleted fhir.Ref) (bool, error) {
 		current, err := t.Source.CurrentVersion(ctx, deleted.Type, deleted.ID)
 		if err == nil && current.VersionID == deleted.VersionID {
 			disbelief = fmt.Sprintf("the export is empty, but %s/%s is deleted in it", deleted.Type, deleted.ID)

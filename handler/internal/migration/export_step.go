@@ -176,6 +176,9 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 		return t.manifestNotSaved(ctx, w, err)
 	}
 	m := body.manifest
+	if other := m.OtherThan(w.ResourceType); other != "" {
+		return t.failExport(ctx, w, fmt.Sprintf("%s was exported, and the manifest has a file of %s", w.ResourceType, other))
+	}
 	counted, disbelief, err := t.believe(ctx, w, m.Lines())
 	switch {
 	case err != nil && !uncountable(err):

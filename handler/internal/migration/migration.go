@@ -87,6 +87,7 @@ type tick struct {
 	windows []ledger.Window // open ones, by Since
 
 	parameters *ledger.SearchParameters // as read or saved last, where the step concerns itself with their export
+	looked     look
 	sum        Summary
 
 	controlRead bool

@@ -17,7 +17,7 @@ import (
 func (t *tick) startMigration(ctx context.Context) error {
 	start, found, err := t.Settings.StartDate, true, error(nil)
 	if start.IsZero() {
-		start, found, err = t.first(ctx, fhir.Period{})
+		start, found, err = t.first(ctx, "", fhir.Period{})
 	}
 	if kindOf(err) == fhir.Gone { // planning finds it out again, and notes it
 		start, found, err = firstInstant, true, nil
@@ -86,8 +86,14 @@ func (t *tick) plan(ctx context.Context) error {
 		return t.planLater(ctx, err)
 	}
 	till, final := t.planTill(now)
+	next := t.planNext
+	if !t.Settings.IsParallel {
+		next = t.planNextByType
+	} else if _, err := t.updateChunk(ctx, ledger.Chunk.LeaveTypes); err != nil { // an operator accepted another mode
+		return err
+	}
 	for t.roomForOne() && t.hasTime(ctx) {
-		moved, err := t.planNext(ctx, till, final)
+		moved, err := next(ctx, till, final)
 		if err != nil {
 			return t.planLater(ctx, err)
 		}
@@ -121,63 +127,82 @@ func (t *tick) planLater(ctx context.Context, cause error) error {
 	return fmt.Errorf("plan from %s: %w", ledger.FormatInstant(t.chunk.PlannedTill), withRole(cause, roleReader, "source"))
 }
 
-// planNext plans one window or jumps one empty stretch. moved is false when there is nothing to plan for now.
+// planNext plans one window of all types or jumps one empty stretch. moved is false when there is nothing to plan for now.
 func (t *tick) planNext(ctx context.Context, limit time.Time, final bool) (moved bool, err error) {
 	if t.chunk.ExportOnly {
 		return t.planFrontier(ctx, limit, final)
 	}
+	till, ok := t.chunkTill(limit, final)
+	if !ok {
+		return t.adopt(ctx, t.chunk.JobID)
+	}
+	return t.planStretch(ctx, stretch{t.chunk.Position(), limit}, till)
+}
+
+// chunkTill is where a window, or a global window, that begins at PlannedTill ends at the latest. ok is false when there is not enough
+// time before limit.
+func (t *tick) chunkTill(limit time.Time, final bool) (till time.Time, ok bool) {
 	since := t.chunk.PlannedTill
-	till := since.Add(t.Settings.ChunkLength())
+	till = since.Add(t.Settings.ChunkLength())
 	if till.After(limit) {
 		till = limit
 	}
 	tooShort := till.Equal(limit) && !final && till.Sub(since) < t.Settings.TailInterval() && !t.control.StartNow.Set()
-	if !till.After(since) || tooShort {
-		return t.adopt(ctx, t.chunk.JobID)
-	}
-	n, till, err := t.sizeWindow(ctx, since, till)
+	return till, till.After(since) && !tooShort
+}
+
+// stretch is the time from a position of the plan up to limit, of one type in type mode.
+type stretch struct {
+	ledger.Position
+	limit time.Time
+}
+
+// planStretch plans the window from the beginning of st up to till, or a part of it, or jumps what is empty.
+func (t *tick) planStretch(ctx context.Context, st stretch, till time.Time) (moved bool, err error) {
+	n, till, err := t.sizeWindow(ctx, st, till)
 	if err != nil {
-		return t.planUncounted(ctx, since, limit, err)
+		return t.planUncounted(ctx, st, err)
 	}
 	if n > 0 {
-		return true, t.insertWindow(ctx, ledger.NewWindow(t.chunk.JobID, since, till))
+		return true, t.insertWindow(ctx, t.windowAt(st.Position, till))
 	}
-	return t.jump(ctx, since, till, limit)
+	return t.jump(ctx, st, till)
 }
 
-// sizeWindow counts [since, till) and halves it while it holds more than ChunkLimit.
-func (t *tick) sizeWindow(ctx context.Context, since, till time.Time) (int64, time.Time, error) {
+// sizeWindow counts a window from the beginning of st up to till and halves it while it holds more than ChunkLimit.
+func (t *tick) sizeWindow(ctx context.Context, st stretch, till time.Time) (int64, time.Time, error) {
 	for {
-		n, err := t.countWindow(ctx, fhir.Period{Since: since, Till: till})
-		if err != nil || n <= t.Settings.ChunkLimit || till.Sub(since) < 2*time.Millisecond {
+		n, err := t.countWindow(ctx, st.Type, fhir.Period{Since: st.At, Till: till})
+		if err != nil || n <= t.Settings.ChunkLimit || till.Sub(st.At) < 2*time.Millisecond {
 			return n, till, err
 		}
-		till = since.Add(till.Sub(since) / 2).Truncate(time.Millisecond)
+		till = st.At.Add(till.Sub(st.At) / 2).Truncate(time.Millisecond)
 	}
 }
 
-// countWindow counts what an export of p may hold: with history or deletes on, versions, so that a window with nothing but
+// view is what an export is counted in before it is made: with history or deletes on, versions, so that a window with nothing but
 // deletions or superseded versions counts.
-func (t *tick) countWindow(ctx context.Context, p fhir.Period) (int64, error) {
-	count := t.Source.CountResources
+func (t *tick) view() fhir.View {
 	if t.Settings.ExportWithHistory || t.Settings.ExportWithDelete {
-		count = t.Source.CountVersions
+		return fhir.Versions
 	}
-	c, err := count(ctx, p)
+	return fhir.Current
+}
+
+// countWindow counts what an export of one type in p may hold, or of all types.
+func (t *tick) countWindow(ctx context.Context, typ string, p fhir.Period) (int64, error) {
+	c, err := t.Source.CountType(ctx, typ, t.view(), p)
 	return c.N, err
 }
 
-// first finds the oldest of what an export of p may hold.
-func (t *tick) first(ctx context.Context, p fhir.Period) (time.Time, bool, error) {
-	if t.Settings.ExportWithHistory || t.Settings.ExportWithDelete {
-		return t.Source.FirstVersion(ctx, p)
-	}
-	return t.Source.FirstResource(ctx, p)
+// first finds the oldest of what an export of one type in p may hold, or of all types.
+func (t *tick) first(ctx context.Context, typ string, p fhir.Period) (time.Time, bool, error) {
+	return t.Source.First(ctx, typ, t.view(), p)
 }
 
 // planUncounted: a count that failed is a count we do not have, never zero. It is asked for again on later ticks, and after
 // the third time the window is cut like the last one and exported anyway: an export of nothing costs little.
-func (t *tick) planUncounted(ctx context.Context, since, limit time.Time, cause error) (bool, error) {
+func (t *tick) planUncounted(ctx context.Context, st stretch, cause error) (bool, error) {
 	if halting(cause) {
 		return false, cause
 	}
@@ -188,25 +213,34 @@ func (t *tick) planUncounted(ctx context.Context, since, limit time.Time, cause 
 	defer cancel()
 	if t.chunk.CountTries+1 < maxCountTries {
 		notBefore := t.nextPoll(cause)
-		_, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.CountMissing(since, notBefore) })
+		_, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.CountMissing(st.Position, notBefore) })
 		return false, errors.Join(cause, err)
 	}
-	till := since.Add(t.lastLength())
-	if till.After(limit) {
-		till = limit
+	if st.At.IsZero() { // where a type begins cannot be found out
+		jumped, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Jump(st.Position, t.earliestStart(), c.JobID) })
+		return jumped, err
 	}
-	t.Log.Warn("window planned without a count", "event", "Export", "since", ledger.FormatInstant(since), "till", ledger.FormatInstant(till), "error", cause.Error())
-	return true, t.insertWindow(ctx, ledger.NewWindow(t.chunk.JobID, since, till))
+	till := st.At.Add(t.lastLength(st.Position))
+	if till.After(st.limit) {
+		till = st.limit
+	}
+	t.Log.Warn("window planned without a count", "event", "Export", "type", st.Type, "since", ledger.FormatInstant(st.At), "till", ledger.FormatInstant(till), "error", cause.Error())
+	return true, t.insertWindow(ctx, t.windowAt(st.Position, till))
 }
 
-// lastLength is the length of the newest open window, as ChunkLimit made it, or that of the settings.
-func (t *tick) lastLength() time.Duration {
+// lastLength is the length of the open window that ends at a position, as ChunkLimit made it, or that of the settings.
+func (t *tick) lastLength(at ledger.Position) time.Duration {
 	for i := len(t.windows) - 1; i >= 0; i-- {
-		if w := t.windows[i]; w.Till.Equal(t.chunk.PlannedTill) {
+		if w := t.windows[i]; w.ResourceType == at.Type && w.Till.Equal(at.At) {
 			return w.Till.Sub(w.Since)
 		}
 	}
 	return t.Settings.ChunkLength()
+}
+
+// windowAt is the next window, from a position on.
+func (t *tick) windowAt(at ledger.Position, till time.Time) ledger.Window {
+	return ledger.NewWindow(t.chunk.JobID, at.At, till).OfType(at.Type)
 }
 
 // insertWindow inserts a window, whose number is the next one, and lists it. A row that is there already is adopted instead.
@@ -225,14 +259,14 @@ func (t *tick) insertWindow(ctx context.Context, w ledger.Window) error {
 
 // list puts w among the open windows, once in its life.
 func (t *tick) list(ctx context.Context, w ledger.Window) error {
-	listed, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.List(w.Number, w.Since, w.Till) })
+	listed, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.List(w) })
 	if err != nil {
 		return fmt.Errorf("list %s: %w", w.Name(), err)
 	}
 	if listed {
 		t.windows = append(t.windows, w)
 		t.sum.Planned++
-		t.Log.Info("window planned", "event", "Export", "window", w.Number, "since", ledger.FormatInstant(w.Since), "till", ledger.FormatInstant(w.Till))
+		t.Log.Info("window planned", "event", "Export", "window", w.Number, "type", w.ResourceType, "since", ledger.FormatInstant(w.Since), "till", ledger.FormatInstant(w.Till))
 	}
 	return nil
 }
@@ -254,36 +288,36 @@ func (t *tick) adopt(ctx context.Context, number int) (found bool, err error) {
 	return true, t.list(ctx, w)
 }
 
-// jump moves plannedTill over a stretch in which there is nothing. The first thing behind it must be found by a search that
+// jump moves the position over a stretch in which there is nothing. The first thing behind it must be found by a search that
 // is exhausted, and the stretch must count 0; and a row that waits to be adopted goes first.
-func (t *tick) jump(ctx context.Context, since, till, limit time.Time) (moved bool, err error) {
+func (t *tick) jump(ctx context.Context, st stretch, till time.Time) (moved bool, err error) {
 	number := t.chunk.JobID
 	if found, err := t.adopt(ctx, number); found || err != nil {
 		return found, err
 	}
-	to, found, err := t.first(ctx, fhir.Period{Since: since, Till: limit})
+	to, found, err := t.first(ctx, st.Type, fhir.Period{Since: st.At, Till: st.limit})
 	if err != nil {
-		return t.planUncounted(ctx, since, limit, err)
+		return t.planUncounted(ctx, st, err)
 	}
 	to = to.Truncate(time.Millisecond)
 	if !found {
-		to = limit
+		to = st.limit
 	}
 	if to.Before(till) { // the search knows what the count did not
-		return true, t.insertWindow(ctx, ledger.NewWindow(t.chunk.JobID, since, till))
+		return true, t.insertWindow(ctx, t.windowAt(st.Position, till))
 	}
 	if to.After(till) {
-		n, err := t.countWindow(ctx, fhir.Period{Since: since, Till: to})
+		n, err := t.countWindow(ctx, st.Type, fhir.Period{Since: st.At, Till: to})
 		if err != nil {
-			return t.planUncounted(ctx, since, limit, err)
+			return t.planUncounted(ctx, st, err)
 		}
 		if n > 0 {
-			return true, t.insertWindow(ctx, ledger.NewWindow(t.chunk.JobID, since, till))
+			return true, t.insertWindow(ctx, t.windowAt(st.Position, till))
 		}
 	}
-	jumped, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Jump(since, to, number) })
+	jumped, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Jump(st.Position, to, number) })
 	if jumped {
-		t.Log.Info("empty stretch passed over", "event", "Export", "since", ledger.FormatInstant(since), "till", ledger.FormatInstant(to))
+		t.Log.Info("empty stretch passed over", "event", "Export", "type", st.Type, "since", ledger.FormatInstant(st.At), "till", ledger.FormatInstant(to))
 	}
 	return jumped, err
 }

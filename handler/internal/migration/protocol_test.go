@@ -63,7 +63,7 @@ func (r *rig) saveChunk(change func(ledger.Chunk) (ledger.Chunk, bool)) {
 
 func (r *rig) list(w ledger.Window) {
 	r.t.Helper()
-	r.saveChunk(func(c ledger.Chunk) (ledger.Chunk, bool) { return c.List(w.Number, w.Since, w.Till) })
+	r.saveChunk(func(c ledger.Chunk) (ledger.Chunk, bool) { return c.List(w) })
 }
 
 // finish ends the migration and checks everything that must hold then.
@@ -99,7 +99,7 @@ func TestAnInsertedWindowIsLookedForBeforeAJump(t *testing.T) {
 			r.list(r.insert(1, day0, day(61)))
 			if planned.Equal(rangeEnd) {
 				r.list(r.insert(2, day(200), day(210)))
-				r.saveChunk(func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Jump(c.PlannedTill, rangeEnd, c.JobID) })
+				r.saveChunk(func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Jump(c.Position(), rangeEnd, c.JobID) })
 				r.insert(3, day(210), day(300)) // over empty time: a count that failed
 			} else {
 				r.insert(2, day(61), day(90))

@@ -61,7 +61,7 @@ func (t *tick) completeSplit(ctx context.Context, i int) error {
 		if err != nil {
 			return fmt.Errorf("split %s: %w", w.Name(), err)
 		}
-		listed, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.List(half.Number, half.Since, half.Till) })
+		listed, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.List(half) })
 		if err != nil {
 			return fmt.Errorf("split %s: list the second half: %w", w.Name(), err)
 		}
@@ -77,7 +77,7 @@ func (t *tick) completeSplit(ctx context.Context, i int) error {
 
 var errNotOurs = errors.New("the row is not the second half")
 
-// insertHalf inserts the second half of w, or finds it: the row is ours exactly if it begins at SplitAt. Its Till does not
+// insertHalf inserts the second half of w, or finds it: the row is ours exactly if it is of the same type and begins at SplitAt. Its Till does not
 // count, as it may itself have been split meanwhile.
 func (t *tick) insertHalf(ctx context.Context, w ledger.Window) (ledger.Window, error) {
 	half, err := t.Ledger.InsertWindow(ctx, w.SecondHalf())
@@ -85,7 +85,7 @@ func (t *tick) insertHalf(ctx context.Context, w ledger.Window) (ledger.Window, 
 		return half, err
 	}
 	half, err = t.Ledger.Window(ctx, w.SplitNumber)
-	if errors.Is(err, ledger.ErrNotWindow) || err == nil && !half.Since.Equal(w.SplitAt) {
+	if errors.Is(err, ledger.ErrNotWindow) || err == nil && (!half.Since.Equal(w.SplitAt) || half.ResourceType != w.ResourceType) {
 		return half, errNotOurs
 	}
 	return half, err

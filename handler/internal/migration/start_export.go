@@ -51,7 +51,7 @@ func (t *tick) startExport(ctx context.Context, w ledger.Window) (ledger.Window,
 		return w, err
 	}
 	statusURL, err := t.Source.StartExport(ctx, fhir.ExportRequest{
-		Since: w.Since, Till: w.Till,
+		Type: w.ResourceType, Since: w.Since, Till: w.Till,
 		History: t.Settings.ExportWithHistory, Deletes: t.Settings.ExportWithDelete,
 		MaxCount: t.maxCount(w),
 	})
@@ -155,7 +155,7 @@ func (t *tick) saveExportStarted(ctx context.Context, w ledger.Window, owner, st
 		}
 		next, err = t.Ledger.SaveWindow(ctx, next)
 		if err == nil {
-			t.Log.Info("export started", "event", "Export", "window", next.Number, "exportId", next.ExportID,
+			t.Log.Info("export started", "event", "Export", "window", next.Number, "type", next.ResourceType, "exportId", next.ExportID,
 				"since", ledger.FormatInstant(next.Since), "till", ledger.FormatInstant(next.Till))
 			return next, nil
 		}

@@ -14,9 +14,6 @@ func (c *checker) pause() {
 // nobody wanted moved.
 func (c *checker) modes() {
 	s := c.settings
-	if !s.IsParallel {
-		c.wrong("IsParallel", "is false: this handler exports the whole system at once and not type by type; set it to true")
-	}
 	if s.IsExportDeidentified {
 		c.wrong("IsExportDeidentified", "is true: this handler does not export de-identified data, and nothing identified may be "+
 			"moved in its place; set it to false only if identified data may go to the destination")

@@ -62,7 +62,6 @@ func TestLoadRefuses(t *testing.T) {
 			"AZURE_ExportDeidentified and AZURE_IsExportDeidentified are one setting with different values"},
 		{"T05 configuration without a decision", []string{"AZURE_ConfigFile=anonymization.json"}, "AZURE_ConfigFile is set, but AZURE_IsExportDeidentified is not"},
 		{"de-identification", []string{"AZURE_ExportDeidentified=true"}, "AZURE_IsExportDeidentified is true: this handler does not export de-identified data"},
-		{"type mode", []string{"AZURE_IsParallel=false"}, "AZURE_IsParallel is false: this handler exports the whole system at once"},
 		{"list in two forms", []string{"AZURE_ResourceTypes=Patient", "AZURE_ResourceTypes__0=List"}, "AZURE_ResourceTypes and AZURE_ResourceTypes__0 and so on are one setting with different values"},
 		{"element twice", []string{"AZURE_ResourceTypes__0=Patient", "azure_resourcetypes__0=List"}, "AZURE_ResourceTypes__0 and azure_resourcetypes__0 are one setting with different values"},
 		{"empty element", []string{"AZURE_ResourceTypes=Patient,,List"}, `AZURE_ResourceTypes is "Patient,,List": an element between the commas is empty`},

@@ -76,10 +76,11 @@ type Settings struct {
 	EndDate time.Time
 	// Whether this is a range run, which ends at EndDate. Otherwise the migration follows the source until it is stopped.
 	SpecificRun bool
-	// Whether the whole system is exported at once. Type by type (false) is not supported yet, and refused.
+	// Whether the whole system is exported at once. With false, each window is of one resource type.
 	IsParallel bool `default:"true" pinned:"always"`
-	// The types to migrate type by type, which is not supported yet: no effect. SearchParameter is left out: see MigrateSearchParameters.
-	ResourceTypes []string `unset:"144 types of R4" pinned:"with IsParallel=false"`
+	// The types to migrate with IsParallel=false, in their order; without effect otherwise. When not set, they are the durable original's 144 in its order and then what
+	// the source's CapabilityStatement lists beyond them. SearchParameter is left out: see MigrateSearchParameters.
+	ResourceTypes []string `unset:"the types of the source" pinned:"with IsParallel=false"`
 	// Whether every version of a resource is exported, not the current one alone.
 	ExportWithHistory bool `pinned:"always"`
 	// Whether soft deletes are exported.

@@ -121,6 +121,16 @@ func (m Manifest) SearchParameters() (n int64) {
 	return n
 }
 
+// OtherThan is a type that the manifest has files of beside typ, "" when there is none, and for typ "", which is all types.
+func (m Manifest) OtherThan(typ string) string {
+	for _, f := range m.Files {
+		if typ != "" && f.Type != typ {
+			return f.Type
+		}
+	}
+	return ""
+}
+
 // ToImport are the files to import, sorted by URL: all but those of SearchParameter.
 func (m Manifest) ToImport() []File {
 	return slices.DeleteFunc(slices.Clone(m.Files), func(f File) bool { return f.Type == searchParameter })

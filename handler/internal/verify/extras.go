@@ -21,6 +21,9 @@ func (j *job) extras(ctx context.Context, u unit, missing map[string]bool) (part
 	}
 	var types, urls []string
 	for _, typ := range j.request.Types {
+		if !w.Holds(typ) {
+			continue
+		}
 		types = append(types, typ)
 		urls = append(urls, fhir.CountURL(typ, fhir.Versions, fhir.Period{Since: w.Since, Till: w.Till}))
 	}

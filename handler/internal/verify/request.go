@@ -138,7 +138,7 @@ func (v *Verify) bounds(ctx context.Context, r *Request) error {
 		return invalid("till=%s: everything is migrated up to %s only", ledger.FormatInstant(r.Till), ledger.FormatInstant(chunk.Watermark))
 	}
 	r.Plan.Windows = chunk.JobID
-	r.Plan.Settled = r.Plan.Settled || len(chunk.Open) == 0 && r.Till.Equal(chunk.Watermark)
+	r.Plan.Settled = r.Plan.Settled || len(chunk.Open) == 0 && !chunk.Types.UnderWay() && r.Till.Equal(chunk.Watermark)
 	r.Since, r.Till = r.Since.UTC().Truncate(time.Millisecond), r.Till.UTC().Truncate(time.Millisecond)
 	if !r.Since.IsZero() && !r.Since.Before(r.Till) {
 		return invalid("since=%s is not before till=%s", ledger.FormatInstant(r.Since), ledger.FormatInstant(r.Till))
@@ -158,7 +158,7 @@ func (v *Verify) retired(ctx context.Context) (bool, error) {
 	return false, nil // what else is wrong shows in the run, which tries again
 }
 
-// types fills in which types to look at: as asked, as set, or all that either service knows, without search parameters, which are never imported.
+// types fills in which types to look at: as asked, as set (for the check, or for the migration in type mode), or all that either service knows, without search parameters, which are never imported.
 func (v *Verify) types(ctx context.Context, r *Request) error {
 	destination, err := v.Destination.Capability(ctx)
 	if err != nil {
@@ -174,6 +174,9 @@ func (v *Verify) types(ctx context.Context, r *Request) error {
 	}
 	if len(r.Types) == 0 && r.Kind == Surface {
 		r.Types = v.Settings.SurfaceCheckResources
+	}
+	if len(r.Types) == 0 && !v.Settings.IsParallel {
+		r.Types = v.Settings.ResourceTypes // no others are migrated
 	}
 	if len(r.Types) > 0 {
 		return nil

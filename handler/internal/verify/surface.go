@@ -109,7 +109,7 @@ func (j *job) lines(ctx context.Context, typ string) (lines, windows int64, err 
 		if err != nil {
 			return 0, 0, err
 		}
-		if ok {
+		if ok && w.Holds(typ) {
 			lines += w.CountsByType[typ]
 			windows++
 		}
@@ -126,7 +126,7 @@ func (j *job) locate(ctx context.Context, u unit) (part, error) {
 		if err != nil {
 			return part{}, err
 		}
-		if ok {
+		if ok && w.Holds(u.Type) {
 			windows = append(windows, w)
 			urls = append(urls, fhir.CountURL(u.Type, j.request.Plan.View, fhir.Period{Since: w.Since, Till: w.Till}))
 		}

@@ -1,0 +1,398 @@
+package migration
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/sandbox/fhirservice"
+)
+
+// typeRun is a range run by type.
+var typeRun = append([]string{"IsParallel=false", "ResourceExportChunkTime=30"}, rangeRun...)
+
+// resource makes one version of a resource of any type.
+func resource(typ, id string, number int, at time.Time) fhirservice.Version {
+	return fhirservice.Version{Type: typ, ID: id, VersionID: fmt.Sprint(number), LastUpdated: at,
+		Raw: fmt.Appendf(nil, `{"resourceType":%q,"id":%q,"language":"en-%d"}`, typ, id, number)}
+}
+
+func deletion(typ, id string, number int, at time.Time) fhirservice.Version {
+	return fhirservice.Version{Type: typ, ID: id, VersionID: fmt.Sprint(number), LastUpdated: at, Deleted: true}
+}
+
+// ward is a little of several types: what is first and last in the original's order, and one that it does not know.
+func ward() (all []fhirservice.Version) {
+	for i := range 10 {
+		at := day(float64(1 + 8*i))
+		for _, typ := range []string{"Account", "Patient", "Observation", "VisionPrescription", "SubstanceNucleicAcid"} {
+			all = append(all, resource(typ, fmt.Sprintf("%s-%d", strings.ToLower(typ), i), 1, at))
+		}
+	}
+	return append(all, deletion("Patient", "patient-3", 2, day(70)), resource("Observation", "observation-1", 2, day(75)), resource("Account", "late", 1, day(250)))
+}
+
+// wantTypes checks that each window is of one type, that those of a type do not overlap, and that everything is in one.
+func (r *rig) wantTypes() {
+	r.t.Helper()
+	windows := map[string][]ledger.Window{}
+	for _, w := range r.allWindows() {
+		if w.ResourceType == "" {
+			r.t.Errorf("%s has no type", w.Name())
+		}
+		windows[w.ResourceType] = append(windows[w.ResourceType], w)
+		for typ, n := range w.CountsByType {
+			if typ != w.ResourceType || n == 0 {
+				r.t.Errorf("%s has %d lines of %s", w.Name(), n, typ)
+			}
+		}
+	}
+	versions := map[string][]fhirservice.Version{}
+	for _, v := range r.source.Versions() {
+		versions[v.Type] = append(versions[v.Type], v)
+	}
+	for typ, all := range versions {
+		for _, wrong := range tiling(windows[typ], all) {
+			r.t.Error(wrong)
+		}
+	}
+	c := r.chunk()
+	if n := int64(len(r.source.Versions())); c.Totals.Imported != n || c.Totals.Exported != n {
+		r.t.Errorf("totals are %+v, the source holds %d versions", c.Totals, n)
+	}
+}
+
+// Windows by type: everything arrives, each export is of one type, and the columns of the original say at the end that its next
+// global window begins where this one ended.
+func TestTypeMode(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string][]string{
+		"the source's types":            nil,
+		"types of the settings":         {"ResourceTypes=VisionPrescription,Account,Patient,Observation,SubstanceNucleicAcid"},
+		"one window open at a time":     {"MaxOpenWindows=1"},
+		"sub-windows, above ChunkLimit": {"ChunkLimit=3", "ResourceTypes=Account,Patient,Observation,VisionPrescription,SubstanceNucleicAcid"},
+		"many payloads":                 {"FileCount=1", "MaxCount=true", "MaxCountValue=2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{settings: append(slices.Clone(typeRun), more...)})
+			r.seed(ward()...)
+			r.run(rangeEnd)
+			r.wantEqual()
+			r.wantTypes()
+			for _, w := range r.allWindows() {
+				if w.Till.Sub(w.Since) > 30*24*time.Hour || strings.Contains(name, "ChunkLimit") && w.ExportedLines() > 3 {
+					t.Errorf("%s has %d lines", w.Name(), w.ExportedLines())
+				}
+			}
+			for _, c := range r.source.Calls() {
+				if c.Kind == fhirservice.Export && !strings.Contains(c.RawQuery, "&_type=") {
+					t.Errorf("an export of all types: %s", c.RawQuery)
+				}
+			}
+			o, types := r.chunk().Original, 144
+			if strings.Contains(strings.Join(more, ""), "ResourceTypes") {
+				types = 5
+			}
+			if want := (ledger.OriginalPlan{Since: rangeEnd, Types: types}); o != want {
+				t.Errorf("the original's columns are %+v, want %+v", o, want)
+			}
+		})
+	}
+}
+
+// While a global window is planned, plannedTill and the watermark stay, and the columns of the original say which type is at hand, and
+// how far a type is planned that was cut.
+func TestTypeModePosition(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=1", "ChunkLimit=2", "ResourceTypes=Account,Patient,Observation", "StartDate=2024-01-01"}, typeRun...)})
+	r.seed(ward()...)
+	type position struct {
+		index         int
+		multi         string
+		since, till   time.Time
+		planned, open time.Time
+	}
+	var seen []position
+	for range 400 {
+		r.tick()
+		c := r.chunk()
+		if c.Watermark.Equal(rangeEnd) {
+			break
+		}
+		o := c.Original
+		if p := (position{o.Index, o.Multi, o.SubSince, o.Till, c.PlannedTill, o.Since}); len(seen) < 4 && (len(seen) == 0 || seen[len(seen)-1] != p) {
+			seen = append(seen, p)
+		}
+	}
+	want := []position{
+		{0, "Running", day(15), day(30), day0, day0}, {1, "", time.Time{}, day(30), day0, day0},
+		{1, "Running", day(15), day(30), day0, day0}, {2, "", time.Time{}, day(30), day0, day0},
+	}
+	if !slices.Equal(seen, want) {
+		t.Errorf("positions\n%v, want\n%v", seen, want)
+	}
+	for _, typ := range []string{"Account", "Patient", "Observation"} {
+		n := 0
+		for _, v := range r.source.Versions() {
+			if v.Type == typ {
+				n++
+			}
+		}
+		for _, v := range r.destination.Versions() {
+			if v.Type == typ {
+				n--
+			}
+		}
+		if n != 0 {
+			t.Errorf("%d versions of %s are not at the destination", n, typ)
+		}
+	}
+}
+
+// T1: the count of one type cannot be had. It is not taken for zero: it is asked for again, after three tries the type is exported
+// without one, and nothing of it or of the others is skipped.
+func TestT01TypeCountFailureIsUnknown(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fhirservice.Fault{
+		"times out": {Status: http.StatusRequestTimeout},
+		"429":       {Status: 429},
+		"500":       {Status: 500},
+		"HTML":      {NotFHIR: "<html>try again</html>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{settings: append([]string{"ResourceTypes=Account,Patient,Observation"}, typeRun...)})
+			r.seed(slices.DeleteFunc(ward(), func(v fhirservice.Version) bool {
+				return !slices.Contains([]string{"Account", "Patient", "Observation"}, v.Type)
+			})...)
+			f.Kind, f.Type = fhirservice.HistoryCount, "Patient"
+			r.source.Inject(f)
+			for range 12 {
+				r.ExportStep(t.Context())
+				r.ImportStep(t.Context())
+				r.clock.advance(3 * time.Minute)
+			}
+			if r.log.with("planned without a count", "type=Patient") == 0 || r.log.with("planned without a count") != r.log.with("planned without a count", "type=Patient") {
+				t.Error("windows of Patient are planned without a count, and no others")
+			}
+			r.source.ClearFaults()
+			r.run(rangeEnd)
+			r.wantEqual()
+			r.wantTypes()
+		})
+	}
+}
+
+// T2: a window that holds nothing of a type but deletions, or superseded versions, is exported and imported.
+func TestT02TypeWindowsOfDeletionsOrSupersededVersions(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		versions []fhirservice.Version
+		settings []string
+	}{
+		"tombstones": {[]fhirservice.Version{resource("Patient", "a", 1, day(1)), deletion("Patient", "a", 2, day(40)), resource("Account", "x", 1, day(100))}, nil},
+		"tombstones, without history": {[]fhirservice.Version{resource("Patient", "a", 1, day(1)), deletion("Patient", "a", 2, day(40)), resource("Account", "x", 1, day(100))},
+			[]string{"ExportWithHistory=false"}},
+		"superseded versions": {[]fhirservice.Version{resource("Patient", "a", 1, day(1)), resource("Patient", "a", 2, day(40)), resource("Patient", "a", 3, day(100))}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{settings: append(append([]string{"StartDate=2024-01-01"}, typeRun...), c.settings...)})
+			r.seed(c.versions...)
+			r.run(rangeEnd)
+			r.wantEqual()
+			found := slices.ContainsFunc(r.allWindows(), func(w ledger.Window) bool {
+				return w.ResourceType == "Patient" && !w.Since.After(day(40)) && w.Till.After(day(40)) && w.Phase() == ledger.Done && w.Imported() == 1
+			})
+			if !found {
+				t.Errorf("no window of Patient on day 40 in %v", r.allWindows())
+			}
+		})
+	}
+}
+
+// A type that was not in the last global window is migrated from its very beginning, once: one that the source lists only later, and one that the durable original
+// does not know, when it had migrated before.
+func TestTypesThatJoinLate(t *testing.T) {
+	t.Parallel()
+	t.Run("listed later", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, rigOptions{settings: append([]string{"StartDate=2024-01-01", "MaxOpenWindows=1"}, typeRun...)})
+		r.seed(resource("Patient", "a", 1, day(1)), resource("Patient", "b", 1, day(50)), resource("Patient", "c", 1, day(100)))
+		for r.chunk0().PlannedTill.Before(day(40)) {
+			r.tick()
+		}
+		for i := range 8 {
+			r.seed(resource("SubstanceNucleicAcid", fmt.Sprint(i), 1, day(float64(2+10*i))))
+		}
+		r.run(rangeEnd)
+		r.wantEqual()
+		r.wantTypes()
+	})
+	t.Run("taken over", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, rigOptions{settings: typeRun})
+		r.seed(ward()...)
+		before := func(v fhirservice.Version) bool {
+			return v.Type != "SubstanceNucleicAcid" && v.LastUpdated.Before(day(60))
+		}
+		for _, v := range r.source.Versions() {
+			if before(v) {
+				if err := r.destination.Load(v); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		r.takeOver(ledger.Chunk{JobID: 7, Original: ledger.OriginalPlan{Since: day(60), Types: 144}})
+		for r.chunk0().PlannedTill.Before(rangeEnd) || len(r.chunk0().Open) > 0 {
+			r.tick()
+		}
+		r.wantEqual()
+		for n := 7; n < r.chunk().JobID; n++ {
+			if w := r.window(n); w.ResourceType != "SubstanceNucleicAcid" && w.Since.Before(day(60)) {
+				t.Errorf("%s was migrated before", w.Name())
+			}
+		}
+	})
+}
+
+// chunk0 is the chunk row, or an empty one before there is any.
+func (r *rig) chunk0() ledger.Chunk {
+	c, _ := r.Ledger.Chunk(r.t.Context())
+	return c
+}
+
+// takeOver inserts the chunk row as something else left it.
+func (r *rig) takeOver(c ledger.Chunk) {
+	r.t.Helper()
+	if err := r.Ledger.CreateTables(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := r.Ledger.InsertChunk(r.t.Context(), c); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// The position of the durable original is taken over, in the middle of its list and in the middle of a type: types before it are not
+// exported again, and the one at hand only from where it stood.
+func TestTypePositionOfTheOriginalIsTakenOver(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: append([]string{"ResourceTypes=Account,Patient,Observation,VisionPrescription,SubstanceNucleicAcid"}, typeRun...)})
+	r.seed(ward()...)
+	r.takeOver(ledger.Chunk{JobID: 3, Original: ledger.OriginalPlan{Since: day0, Till: day(30), SubSince: day(14), SubTill: day(30), Multi: "Running", Types: 5, Index: 2}})
+	for r.chunk().PlannedTill.Before(day(30)) {
+		r.tick()
+	}
+	var planned []string
+	for n := 3; n < r.chunk().JobID; n++ {
+		if w := r.window(n); w.Till.Equal(day(30)) {
+			planned = append(planned, fmt.Sprintf("%s from day %.0f", w.ResourceType, w.Since.Sub(day0).Hours()/24))
+		}
+	}
+	if want := []string{"Observation from day 14", "VisionPrescription from day 0", "SubstanceNucleicAcid from day 0"}; !slices.Equal(planned, want) {
+		t.Errorf("planned %q, want %q", planned, want)
+	}
+}
+
+// A row that a tick inserted and did not list is adopted as it stands, and moves the position of its type and of no other; one that is the second
+// half of another type's window under the same number is not mistaken for ours.
+func TestTypeRowsOfTicksThatDied(t *testing.T) {
+	t.Parallel()
+	settings := append([]string{"StartDate=2024-01-01", "ResourceTypes=Account,Patient,Observation,VisionPrescription,SubstanceNucleicAcid"}, typeRun...)
+	for name, insert := range map[string]ledger.Window{
+		"at hand":            ledger.NewWindow(1, day0, day(9)).OfType("Account"),
+		"to the very end":    ledger.NewWindow(1, day0, day(30)).OfType("Account"),
+		"of all types, once": ledger.NewWindow(1, day0, day(30)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{settings: settings})
+			r.seed(ward()...)
+			r.takeOver(ledger.NewChunk(day0))
+			if _, err := r.Ledger.InsertWindow(t.Context(), insert); err != nil {
+				t.Fatal(err)
+			}
+			r.run(rangeEnd)
+			r.wantEqual()
+			if w := r.window(1); !w.Till.Equal(insert.Till) || w.Phase() != ledger.Done {
+				t.Errorf("%s is %s", w.Name(), w.Phase())
+			}
+			if insert.ResourceType != "" {
+				r.wantTypes()
+			}
+		})
+	}
+	t.Run("another type under the number of a half", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=2", "MaxCount=true", "MaxCountValue=500"}, settings...)})
+		r.seed(ward()...)
+		r.takeOver(ledger.NewChunk(day0))
+		r.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, Times: 2, FailJob: &fhirservice.Failure{Status: http.StatusRequestEntityTooLarge, Reason: "too large"}})
+		r.tick()
+		w := r.window(1)
+		if _, err := r.Ledger.InsertWindow(t.Context(), ledger.NewWindow(3, middle(w), w.Till).OfType("Observation")); err != nil {
+			t.Fatal(err)
+		}
+		r.run(rangeEnd)
+		r.wantEqual()
+		splits := 0
+		for _, w := range r.allWindows() {
+			for _, a := range w.AttemptLog {
+				if strings.HasPrefix(a.What, "split at ") {
+					splits++
+				}
+			}
+		}
+		if splits == 0 {
+			t.Error("nothing was split: the test shows nothing")
+		}
+	})
+}
+
+// An operator accepts another mode half-way: nothing is lost from one to the other.
+func TestFromTypeModeToTheWholeSystem(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=1"}, typeRun...)})
+	r.seed(ward()...)
+	for range 8 {
+		r.tick()
+	}
+	if !r.chunk().Types.UnderWay() {
+		t.Fatal("no global window is under way: the test shows nothing")
+	}
+	r.saveChunk(func(c ledger.Chunk) (ledger.Chunk, bool) { c.Pinned = nil; return c, true })
+	r.Migration = r.handler("IsParallel=true")
+	r.run(rangeEnd)
+	r.wantEqual()
+}
+
+// A source that is retired half-way cannot be migrated by type any more, which is said; as a whole it goes on, and nothing is lost.
+func TestTypeModeOfARetiredSource(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=1"}, typeRun...)})
+	r.seed(ward()...)
+	for range 8 {
+		r.tick()
+	}
+	r.source.Inject(fhirservice.Fault{Gone: true})
+	var err error
+	for range 20 {
+		_, err = r.ExportStep(t.Context())
+		if _, err := r.ImportStep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.clock.advance(3 * time.Minute)
+	}
+	if err == nil || !strings.Contains(err.Error(), "set AZURE_IsParallel=true") {
+		t.Errorf("the error: %v", err)
+	}
+	r.saveChunk(func(c ledger.Chunk) (ledger.Chunk, bool) { c.Pinned = nil; return c, true })
+	r.Migration = r.handler("IsParallel=true")
+	r.run(rangeEnd)
+	r.wantEqual()
+}
