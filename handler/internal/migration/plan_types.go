@@ -100,9 +100,6 @@ func (t *tick) types(ctx context.Context) ([]string, error) {
 	return types, nil
 }
 
-// searchParameterType is refused by $import; search parameters are copied in a way of their own.
-const searchParameterType = "SearchParameter"
-
 // empty says whether there is nothing of a type in p: it counts 0, and a search that is exhausted finds nothing.
 func (t *tick) empty(ctx context.Context, typ string, p fhir.Period) (bool, error) {
 	n, err := t.countWindow(ctx, typ, p)

@@ -161,7 +161,7 @@ func (r *rig) window(from, till float64, stages ...stage) ledger.Window {
 		r.must(err)
 	}
 	w = got[ledger.Window](r.t)(r.Ledger.InsertWindow(ctx, w))
-	c, _ := r.chunk.List(w.Number, w.Since, w.Till)
+	c, _ := r.chunk.List(w)
 	if w.Phase() == ledger.Done {
 		c, _, err = c.Close(w)
 		r.must(err)
