@@ -168,13 +168,6 @@ func (m *Migration) dryWindow(ctx context.Context, since, limit time.Time) (DryW
 	}
 }
 
-func (m *Migration) view() fhir.View {
-	if m.Settings.ExportWithHistory || m.Settings.ExportWithDelete {
-		return fhir.Versions
-	}
-	return fhir.Current
-}
-
 func (m *Migration) oldest(ctx context.Context, p fhir.Period) (at time.Time, found bool, _ error) {
 	all, err := m.Source.Oldest(ctx, "", m.view(), p, 1)
 	if err != nil || len(all) == 0 {

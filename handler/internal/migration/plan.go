@@ -182,8 +182,8 @@ func (t *tick) sizeWindow(ctx context.Context, st stretch, till time.Time) (int6
 
 // view is what an export is counted in before it is made: with history or deletes on, versions, so that a window with nothing but
 // deletions or superseded versions counts.
-func (t *tick) view() fhir.View {
-	if t.Settings.ExportWithHistory || t.Settings.ExportWithDelete {
+func (m *Migration) view() fhir.View {
+	if m.Settings.ExportWithHistory || m.Settings.ExportWithDelete {
 		return fhir.Versions
 	}
 	return fhir.Current

@@ -248,7 +248,7 @@ func TestTypesThatJoinLate(t *testing.T) {
 				}
 			}
 		}
-		r.takeOver(ledger.Chunk{JobID: 7, Original: ledger.OriginalPlan{Since: day(60), Types: 144}})
+		r.takeOver(ledger.Chunk{JobID: 7, PlannedTill: day(60), Original: ledger.OriginalPlan{Since: day(60), Types: 144}})
 		for r.chunk0().PlannedTill.Before(rangeEnd) || len(r.chunk0().Open) > 0 {
 			r.tick()
 		}
@@ -284,7 +284,7 @@ func TestTypePositionOfTheOriginalIsTakenOver(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{settings: append([]string{"ResourceTypes=Account,Patient,Observation,VisionPrescription,SubstanceNucleicAcid"}, typeRun...)})
 	r.seed(ward()...)
-	r.takeOver(ledger.Chunk{JobID: 3, Original: ledger.OriginalPlan{Since: day0, Till: day(30), SubSince: day(14), SubTill: day(30), Multi: "Running", Types: 5, Index: 2}})
+	r.takeOver(ledger.Chunk{JobID: 3, PlannedTill: day0, Original: ledger.OriginalPlan{Since: day0, Till: day(30), SubSince: day(14), SubTill: day(30), Multi: "Running", Types: 5, Index: 2}})
 	for r.chunk().PlannedTill.Before(day(30)) {
 		r.tick()
 	}

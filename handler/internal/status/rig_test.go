@@ -173,7 +173,7 @@ func (r *rig) window(from, till float64, stages ...stage) ledger.Window {
 // jump passes over time without data.
 func (r *rig) jump(till float64) {
 	r.t.Helper()
-	c, _ := r.chunk.Jump(r.chunk.PlannedTill, day(till), r.chunk.JobID)
+	c, _ := r.chunk.Jump(r.chunk.Position(), day(till), r.chunk.JobID)
 	r.chunk = got[ledger.Chunk](r.t)(r.Ledger.SaveChunk(r.t.Context(), c))
 }
 
