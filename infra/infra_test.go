@@ -37,7 +37,7 @@ func check(templates map[string]*template, folder string) (findings []string) {
 	if len(findings) > 0 {
 		return findings
 	}
-	return slices.Concat(checkNames(templates), checkRoles(templates), checkKeys(templates), checkRetention(templates),
+	return slices.Concat(checkNames(templates), checkRoles(templates), checkPromised(templates), checkKeys(templates), checkRetention(templates),
 		checkSettings(templates, root), checkEvents(templates, folder))
 }
 

@@ -114,6 +114,47 @@ func checkGiven(main *template) (findings []string) {
 	return findings
 }
 
+// promised are the roles in docs/security.md's table of what the app may do.
+var promised = regexp.MustCompile("(?ms)^## What the app may do\n(.*?)^## ")
+
+// checkPromised compares that table with what main.bicep gives the app, an Azure API for FHIR like any other source.
+func checkPromised(templates map[string]*template) (findings []string) {
+	page, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	section := promised.FindString(string(page))
+	var said, gives []string
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			continue
+		}
+		for role := range strings.SplitSeq(cells[1], ",") {
+			if role = strings.TrimSpace(role); builtIn[role] != "" {
+				said = append(said, role)
+			}
+		}
+	}
+	names := templates["modules/roles.bicep"].vars["roles"].last()
+	for module, roles := range given {
+		if module == "sourceApiForFhir" || strings.HasSuffix(module, "ServiceStorage") || module == "sourceApiForFhirStorage" {
+			continue // the same as sourceService; the FHIR services' own
+		}
+		for _, word := range strings.Fields(roles) {
+			if role := names.property(word); role != nil {
+				gives = append(gives, unquoted(role.property("name")))
+			}
+		}
+	}
+	slices.Sort(said)
+	slices.Sort(gives)
+	if !slices.Equal(said, gives) {
+		findings = append(findings, fmt.Sprintf("docs/security.md promises %q, main.bicep gives %q", said, gives))
+	}
+	return findings
+}
+
 // musts are property values that resources of a type must have.
 var musts = []struct{ resource, path, value string }{
 	{"Microsoft.Storage/storageAccounts", "properties.allowSharedKeyAccess", "false"},

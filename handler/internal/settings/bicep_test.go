@@ -48,6 +48,22 @@ func TestSettingsAreParameters(t *testing.T) {
 	}
 }
 
+// What the templates make of a parameter, the handler reads: Azure Resource Manager writes booleans as True and False, numbers in digits.
+func TestParametersAreRead(t *testing.T) {
+	t.Parallel()
+	set, err := Load([]string{
+		"AZURE_SourceUri=https://a.example", "AZURE_DestinationUri=https://b.example",
+		"AZURE_StagingStorageUri=https://c.table.example", "AZURE_BlobStorageUri=https://c.blob.example", "AZURE_StagingStorageAccountName=c",
+		"AZURE_ExportWithHistory=True", "AZURE_MigrateSearchParameters=False", "AZURE_ChunkLimit=1000000000000", "AZURE_StartDate=2019-01-01",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !set.ExportWithHistory || set.MigrateSearchParameters || set.ChunkLimit != 1e12 || set.StartDate.Year() != 2019 {
+		t.Errorf("read: %+v", set)
+	}
+}
+
 // parameters writes infra/settings.bicep: a type with a property for each setting that a deployer chooses.
 func parameters() ([]byte, error) {
 	comments, err := fieldComments("settings.go")
