@@ -175,9 +175,11 @@ func (s *Service) parseParameter(q *query, name, value string, strict bool) erro
 		return nil
 	}
 	if len(q.types) == 1 {
-		if p := s.parameters.find(s.now(), q.types[0], name); p != nil {
-			q.custom, q.onlyIDs = append(q.custom, parameterTest{p, strings.Split(value, ",")}), false
-			return nil
+		code, modifier, _ := strings.Cut(name, ":")
+		if p := s.parameters.find(s.now(), q.types[0], code); p != nil {
+			test, err := newParameterTest(p, modifier, value)
+			q.custom, q.onlyIDs = append(q.custom, test), false
+			return err
 		}
 	}
 	if strict {

@@ -123,13 +123,32 @@ func follow(nodes []gjson.Result, step string) []gjson.Result {
 // parameterTest is one parameter of a search: any of its comma-separated values may hold.
 type parameterTest struct {
 	*parameter
-	wanted []string
+	wanted  []string
+	missing *bool // code:missing=true|false: whether the resource has no value for it
+}
+
+// newParameterTest reads a parameter's modifier and value. Of the modifiers, :missing is there, which all types of parameters have.
+func newParameterTest(p *parameter, modifier, value string) (parameterTest, error) {
+	switch {
+	case modifier == "":
+		return parameterTest{parameter: p, wanted: strings.Split(value, ",")}, nil
+	case modifier == "missing" && (value == "true" || value == "false"):
+		missing := value == "true"
+		return parameterTest{parameter: p, missing: &missing}, nil
+	case modifier == "missing":
+		return parameterTest{}, badRequest("The value '%s' of the modifier :missing is not true or false.", value)
+	}
+	return parameterTest{}, badRequest("The modifier ':%s' is not supported.", modifier)
 }
 
 // holds compares by type: a string begins with what is wanted in any case; a token is a code, with or without its system before a |; everything
 // else is equal as text.
 func (t parameterTest) holds(r *row) bool {
-	for _, found := range t.expression.values(r.Type, r.Raw) {
+	values := t.expression.values(r.Type, r.Raw)
+	if t.missing != nil {
+		return *t.missing == (len(values) == 0)
+	}
+	for _, found := range values {
 		for _, wanted := range t.wanted {
 			if t.matches(found, wanted) {
 				return true

@@ -3,6 +3,7 @@ package fhirservice
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,16 @@ func TestReindexMakesParametersSearchable(t *testing.T) {
 	if diff := cmp.Diff([]string{"Patient/east/1", "Patient/later/1"}, found); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}
+	for query, want := range map[string]string{"ward:missing=false": "Patient/east/1 Patient/later/1 Patient/west/1", "ward:missing=true": "Patient/none/1"} {
+		found := parse[searchBundle](b.want(b.get("/Patient?"+query, strict), http.StatusOK, "")).ids()
+		slices.Sort(found)
+		if got := strings.Join(found, " "); got != want {
+			t.Errorf("%s finds %s", query, got)
+		}
+	}
+	for _, query := range []string{"ward:missing=perhaps", "ward:exact=east"} {
+		b.want(b.get("/Patient?"+query), http.StatusBadRequest, codeInvalid)
+	}
 	b.want(b.call(http.MethodDelete, at, ""), http.StatusBadRequest, codeInvalid)
 	b.want(b.get("/_operations/reindex/77"), http.StatusNotFound, codeNotFound)
 	if status := b.get("/SearchParameter/$status?url=https://contoso.example/sp/ward").body; !strings.Contains(status, "Enabled") {
@@ -171,7 +182,7 @@ func TestExpressions(t *testing.T) {
 			}
 		})
 	}
-	token := parameterTest{&parameter{typ: "token", expression: "Patient.extension('urn:x.y').value"}, []string{"else", "urn:s|c"}}
+	token := parameterTest{parameter: &parameter{typ: "token", expression: "Patient.extension('urn:x.y').value"}, wanted: []string{"else", "urn:s|c"}}
 	if r := (&row{Version: Version{Type: "Patient", Raw: []byte(raw)}}); !token.holds(r) {
 		t.Error("a token with its system is not found")
 	}

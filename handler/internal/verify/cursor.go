@@ -23,6 +23,8 @@ const (
 	taskFiles   task = "files"   // exported files [From, To) of a window
 	taskPick    task = "pick"    // a sample of one type from the exported files of a window
 	taskExtras  task = "extras"  // what the destination has beyond a window's files
+
+	taskSearches task = "searches" // searches by custom search parameters, Line of them done
 )
 
 // unit is a part of a run that is done as a whole or done again.

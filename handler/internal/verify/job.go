@@ -175,7 +175,10 @@ func (j *job) take(p part) {
 func giveUp(u unit, err error) part {
 	p := part{reasons: []string{err.Error()}}
 	switch u.Task {
-	case taskTail, taskChanged, taskLocate:
+	case taskTail, taskChanged, taskLocate, taskSearches:
+		if u.Task == taskSearches {
+			p.apply = func(_ *cursor, r *result) { r.searched(Searches{NotKnown: 1, Named: []string{shortened(err.Error())}}) }
+		}
 		if u.Task == taskChanged {
 			p.apply = func(_ *cursor, r *result) { r.ChangedAtSource = -1 }
 		}
@@ -302,6 +305,8 @@ func (j *job) do(ctx context.Context, u unit, missing map[string]bool) (part, er
 		return j.pick(ctx, u)
 	case taskExtras:
 		return j.extras(ctx, u, missing)
+	case taskSearches:
+		return j.searches(ctx, u)
 	}
 	return part{}, fmt.Errorf("unit %q is not known: the run was started by another version of the handler, start it again", u.Task)
 }

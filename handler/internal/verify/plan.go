@@ -55,6 +55,9 @@ func (j *job) plan(ctx context.Context) (part, error) {
 		}
 	}}
 	p.more = []unit{{Task: taskChanged}}
+	if j.request.All && j.Settings.MigrateSearchParameters {
+		p.more = append(p.more, unit{Task: taskSearches})
+	}
 	if !j.request.Plan.NewVersions {
 		p.more = append(p.more, unit{Task: taskTail})
 	}

@@ -37,6 +37,8 @@ type Report struct {
 	ChangedAtSource int64             `json:"changedAtSourceSinceTill,omitempty"` // versions; -1: not known
 	Changes         []string          `json:"changes,omitempty"`                  // the first of them
 
+	Searches *Searches `json:"searches,omitempty"` // by custom search parameters, with count=all
+
 	SurfaceCheck []SurfaceResult `json:"SurfaceCheck,omitempty"`
 	DeepCheck    []DeepResult    `json:"DeepCheck,omitempty"`
 
@@ -92,7 +94,7 @@ func (v *Verify) report(ctx context.Context, run ledger.Run) (Report, error) {
 		Run: run.Number, Kind: Kind(run.Kind), URL: fmt.Sprintf("/api/%s?run=%d", eventOf(Kind(run.Kind)), run.Number), State: run.State, Reason: run.Reason,
 		Source: string(j.request.Source), Compared: "current resources", Since: j.request.Since, Till: j.request.Till,
 		Started: run.StartTime, Ended: run.EndTime, Counts: j.result.Counts, ByType: j.result.ByType, Reasons: j.result.Reasons,
-		ChangedAtSource: j.result.ChangedAtSource, Changes: j.result.Changes, Findings: j.result.Findings, NotKept: j.result.Dropped, FindingBlobs: j.result.Blobs,
+		ChangedAtSource: j.result.ChangedAtSource, Changes: j.result.Changes, Searches: j.result.Searches, Findings: j.result.Findings, NotKept: j.result.Dropped, FindingBlobs: j.result.Blobs,
 	}
 	if j.request.Plan.View != 0 || j.request.Source == Staged {
 		r.Compared = "versions"

@@ -48,6 +48,8 @@ type result struct {
 	Surface []TypeCount   `json:"surface,omitempty"`
 	Windows []WindowCount `json:"windows,omitempty"`
 
+	Searches *Searches `json:"searches,omitempty"`
+
 	ChangedAtSource int64    `json:"changedAtSource,omitempty"` // versions from Till on; -1: not known
 	Changes         []string `json:"changes,omitempty"`         // the first of them
 }
