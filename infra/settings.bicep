@@ -188,4 +188,9 @@ type migrationSettings = {
   @minValue(1)
   @maxValue(1000000)
   DeepCheckCount: int?
+
+  @description('How far the migration may be behind the source, in minutes, to be ready for the cutover. Default: `90`.')
+  @minValue(2)
+  @maxValue(10080)
+  CutoverMaxLagMinutes: int?
 }

@@ -39,6 +39,11 @@ func (s Settings) StuckAfter() time.Duration {
 	return time.Duration(s.StuckAfterMinutes) * time.Minute
 }
 
+// CutoverMaxLag is how far behind the source the migration may be to be ready for the cutover.
+func (s Settings) CutoverMaxLag() time.Duration {
+	return time.Duration(s.CutoverMaxLagMinutes) * time.Minute
+}
+
 // StepBudget is the time one step may take: 40% of the function's time-out, so that the host never kills a step that keeps to it.
 func (s Settings) StepBudget() time.Duration { return minutes(s.FunctionTimeoutMinutes) * 4 / 10 }
 

@@ -157,6 +157,8 @@ type Settings struct {
 	SurfaceCheckResources []string `section:"Checks" unset:"all types that either service has"`
 	// The resources that a deep check compares, when its request does not say.
 	DeepCheckCount int `default:"100" min:"1" max:"1000000"`
+	// How far the migration may be behind the source, in minutes, to be ready for the cutover.
+	CutoverMaxLagMinutes int `default:"90" min:"2" max:"10080"`
 
 	// AuthorityHost is AZURE_AUTHORITY_HOST, which azidentity reads too: where tokens are asked for in a sovereign cloud. Empty: the public one.
 	AuthorityHost string `ignored:"true"`

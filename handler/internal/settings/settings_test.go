@@ -63,7 +63,7 @@ func TestLoadDefaults(t *testing.T) {
 		ExportChunkTime: 30, ExportChunkDuration: Days, ChunkLimit: 100_000_000, MaxCountValue: 10_000,
 		FileCount: 10_000, PayloadCount: 5, ScheduleInterval: 2, ExportWithDelete: true, ImportMode: IncrementalLoad,
 		UserAgent: "fhir-migration-tool", MaxParallelExports: 2, MaxOpenWindows: 14, SafetyLagMinutes: 5,
-		TailIntervalMinutes: 60, MaxExportRetries: 5, FunctionTimeoutMinutes: 10, DeepCheckCount: 100,
+		TailIntervalMinutes: 60, MaxExportRetries: 5, FunctionTimeoutMinutes: 10, DeepCheckCount: 100, CutoverMaxLagMinutes: 90,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)

@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -27,6 +28,9 @@ type Report struct {
 	Seed     int64     `json:"seed,omitempty"`
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended,omitzero"`
+
+	Full          bool  `json:"full,omitempty"`          // a DeepCheck of everything, with nothing left out
+	ExportedLines int64 `json:"exportedLines,omitempty"` // of the windows that were closed when it started
 
 	Progress Progress `json:"progress"`
 	Counts   Counts   `json:"counts,omitempty"`
@@ -92,7 +96,7 @@ func (v *Verify) report(ctx context.Context, run ledger.Run) (Report, error) {
 	}
 	r := Report{
 		Run: run.Number, Kind: Kind(run.Kind), URL: fmt.Sprintf("/api/%s?run=%d", eventOf(Kind(run.Kind)), run.Number), State: run.State, Reason: run.Reason,
-		Source: string(j.request.Source), Compared: "current resources", Since: j.request.Since, Till: j.request.Till,
+		Full: j.request.Plan.Full, ExportedLines: j.request.Plan.Exported, Source: string(j.request.Source), Compared: "current resources", Since: j.request.Since, Till: j.request.Till,
 		Started: run.StartTime, Ended: run.EndTime, Counts: j.result.Counts, ByType: j.result.ByType, Reasons: j.result.Reasons,
 		ChangedAtSource: j.result.ChangedAtSource, Changes: j.result.Changes, Searches: j.result.Searches, Findings: j.result.Findings, NotKept: j.result.Dropped, FindingBlobs: j.result.Blobs,
 	}
@@ -181,4 +185,36 @@ func (r Report) verdict() string {
 
 func (r Report) line() string {
 	return fmt.Sprintf("run %d %s: %s, %d of %d %s", r.Run, r.Kind, r.State, r.Progress.Done, r.Progress.Of, r.Progress.Unit)
+}
+
+// LastFull is the report of the last DeepCheck of everything that has come to its end. found is false when there is none among the newest runs.
+func (v *Verify) LastFull(ctx context.Context) (r Report, found bool, _ error) {
+	checks, err := v.Ledger.Checks(ctx)
+	if err != nil {
+		return r, false, err
+	}
+	for n := checks.NextRun - 1; n > 0 && n >= checks.NextRun-newestRuns; n-- {
+		run, err := v.Ledger.Run(ctx, n)
+		if errors.Is(err, ledger.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return r, false, err
+		}
+		if Kind(run.Kind) != Deep || run.State != ledger.RunDone {
+			continue
+		}
+		if r, err = v.report(ctx, run); err != nil || r.Full {
+			return r, r.Full, err
+		}
+	}
+	return r, false, nil
+}
+
+// newestRuns is how many runs are looked through for the last full one.
+const newestRuns = 100
+
+// Differences hands the differences that a run has found to yield, until it wants no more. Report.NotKept says how many were counted only.
+func (v *Verify) Differences(ctx context.Context, r Report, yield func(Finding) bool) error {
+	return v.findings(ctx, r.FindingBlobs, func(f Finding) bool { return !f.Outcome.wrong() || yield(f) })
 }

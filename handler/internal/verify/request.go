@@ -58,6 +58,8 @@ type plan struct {
 	Windows     int             `json:"windows,omitempty"`     // the number behind the last window row
 	Settled     bool            `json:"settled,omitempty"`     // no window is open: nothing is migrated beyond Till
 	Unversioned map[string]bool `json:"unversioned,omitempty"` // types of which the destination keeps no history
+	Full        bool            `json:"full,omitempty"`        // everything is compared, with nothing left out
+	Exported    int64           `json:"exported,omitempty"`    // lines of the windows that were closed when it started
 }
 
 func invalid(format string, args ...any) error {
@@ -69,6 +71,7 @@ func (v *Verify) complete(ctx context.Context, r Request) (Request, error) {
 	if err := v.check(r); err != nil {
 		return r, err
 	}
+	r.Plan.Full = r.Kind == Deep && r.All && len(r.Types) == 0 && len(r.Ignore) == 0 && r.Since.IsZero()
 	if err := v.bounds(ctx, &r); err != nil {
 		return r, err
 	}
@@ -137,7 +140,7 @@ func (v *Verify) bounds(ctx context.Context, r *Request) error {
 	case r.Till.After(chunk.Watermark):
 		return invalid("till=%s: everything is migrated up to %s only", ledger.FormatInstant(r.Till), ledger.FormatInstant(chunk.Watermark))
 	}
-	r.Plan.Windows = chunk.JobID
+	r.Plan.Windows, r.Plan.Exported = chunk.JobID, chunk.Totals.Exported
 	r.Plan.Settled = r.Plan.Settled || len(chunk.Open) == 0 && !chunk.Types.UnderWay() && r.Till.Equal(chunk.Watermark)
 	r.Since, r.Till = r.Since.UTC().Truncate(time.Millisecond), r.Till.UTC().Truncate(time.Millisecond)
 	if !r.Since.IsZero() && !r.Since.Before(r.Till) {
