@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
+	"fhirmigration/handler/internal/cutover"
 	"fhirmigration/handler/internal/fhir"
 	"fhirmigration/handler/internal/ledger"
 	"fhirmigration/handler/internal/migration"
@@ -61,6 +63,7 @@ func wire(set settings.Settings, environ []string, clock func() time.Time, rando
 		Settings: set, Ledger: tables, Clock: clock, Build: status.Build{Version: version, Commit: commit()}, Schedules: schedules(environ),
 		Check: checkStatus(o.Verify), CountServers: o.Verify.CountServers,
 	})
+	o.Cutover = cutover.New(cutover.Options{Settings: set, Source: source, Ledger: tables, Verify: o.Verify, Clock: clock, Build: strings.TrimSpace(version + " " + commit())})
 	return o, nil
 }
 

@@ -14,12 +14,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 )
 
-// Digest is a SHA-256 over the rows of the ledger, in a form that anybody can put together from the tables; docs/verification.md says how.
+// Digest is a SHA-256 over the rows of the ledger, in a form that anybody can put together from the tables (docs/verification.md says how), and
+// how many rows of each table it is over.
 type Digest struct {
-	SHA256     string
-	Chunk      int64 // rows of each table
-	Export     int64
-	Exceptions int64
+	SHA256     string `json:"sha256"`
+	Chunk      int64  `json:"chunkRows"`
+	Export     int64  `json:"exportRows"`
+	Exceptions int64  `json:"exceptionRows"`
 }
 
 // Reader is handed the rows of a ledger as Read comes upon them. A nil function is not called.

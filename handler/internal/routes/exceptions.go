@@ -136,25 +136,35 @@ func (e badRequest) Error() string { return string(e) }
 
 // function answers an HTTP function with JSON. The host has checked the key.
 func (o Options) function(answer func(context.Context, *http.Request) (int, any, error)) http.HandlerFunc {
+	return o.within(answerTime, answer)
+}
+
+// within is function with another bound than answerTime.
+func (o Options) within(limit time.Duration, answer func(context.Context, *http.Request) (int, any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if o.SettingsError != nil {
 			o.Log.Error("nothing is done: "+o.SettingsError.Error(), "function", r.URL.Path)
 			writeJSON(w, http.StatusInternalServerError, map[string]string{"error": o.SettingsError.Error()})
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+		ctx, cancel := context.WithTimeout(r.Context(), limit)
 		defer cancel()
 		status, body, err := answer(ctx, r)
 		if err == nil {
 			writeJSON(w, status, body)
 			return
 		}
-		status = statusOf(err)
-		if status >= http.StatusInternalServerError {
-			o.Log.Error("function failed", "function", r.URL.Path, "error", err.Error())
-		}
-		writeJSON(w, status, map[string]string{"error": err.Error()})
+		o.failed(w, r, err)
 	}
+}
+
+// failed answers with an error, and logs one that is not the caller's.
+func (o Options) failed(w http.ResponseWriter, r *http.Request, err error) {
+	status := statusOf(err)
+	if status >= http.StatusInternalServerError {
+		o.Log.Error("function failed", "function", r.URL.Path, "error", err.Error())
+	}
+	writeJSON(w, status, map[string]string{"error": err.Error()})
 }
 
 func statusOf(err error) int {

@@ -18,6 +18,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"fhirmigration/handler/internal/access"
+	"fhirmigration/handler/internal/cutover"
 	"fhirmigration/handler/internal/migration"
 	"fhirmigration/handler/internal/status"
 	"fhirmigration/handler/internal/verify"
@@ -28,6 +29,7 @@ type Options struct {
 	Migration     *migration.Migration
 	Verify        *verify.Verify
 	Status        *status.Reader
+	Cutover       *cutover.Cutover
 	Access        access.Check // there in any case: it says what is wrong with the settings
 	SettingsError error        // the app settings cannot be worked with: every function answers 500 and logs it
 	Log           *slog.Logger
@@ -47,6 +49,7 @@ func New(o Options) http.Handler {
 	o.operator(r)
 	o.access(r)
 	o.plan(r)
+	o.cutover(r)
 	o.status(r)
 	return r
 }

@@ -53,6 +53,7 @@ type Brief struct {
 	Event    string // the name of the check's function
 	Verdict  string
 	Clean    bool // something was compared, and all of it is equal
+	Full     bool // a DeepCheck of everything, with nothing left out
 	Counts   Counts
 	Till     time.Time
 	Progress Progress
@@ -65,7 +66,7 @@ func (v *Verify) Brief(run ledger.Run) (Brief, error) {
 		return Brief{}, err
 	}
 	r := Report{Kind: Kind(run.Kind), State: run.State, Counts: j.result.Counts}
-	b := Brief{Kind: r.Kind, Event: eventOf(r.Kind), Verdict: r.verdict(), Counts: r.Counts,
+	b := Brief{Kind: r.Kind, Event: eventOf(r.Kind), Verdict: r.verdict(), Counts: r.Counts, Full: j.request.Plan.Full,
 		Clean: run.State == ledger.RunDone && r.Counts.Sum() > 0 && r.Counts.Wrong() == 0 && r.Counts[NotVerifiable] == 0, Till: j.request.Till}
 	if r.Kind == Surface {
 		checked := int64(len(j.request.Types) - len(j.cursor.Types))
