@@ -52,10 +52,10 @@ type migrationSettings = {
   @description('Whether this is a range run, which ends at EndDate. Otherwise the migration follows the source until it is stopped. Default: `false`.')
   SpecificRun: bool?
 
-  @description('Whether the whole system is exported at once. Type by type (false) is not supported yet, and refused. Default: `true`.')
+  @description('Whether the whole system is exported at once. With false, each window is of one resource type. Default: `true`.')
   IsParallel: bool?
 
-  @description('The types to migrate type by type, which is not supported yet: no effect. SearchParameter is left out: see MigrateSearchParameters. Default: 144 types of R4.')
+  @description('The types to migrate with IsParallel=false, in their order; without effect otherwise. When not set, they are the durable original\'s 144 in its order and then what the source\'s CapabilityStatement lists beyond them. SearchParameter is left out: see MigrateSearchParameters. Default: the types of the source.')
   ResourceTypes: string?
 
   @description('Whether every version of a resource is exported, not the current one alone. Default: `false`.')

@@ -33,6 +33,9 @@ func (c *Cutover) lag(ctx context.Context, l look) (Condition, error) {
 // windows: none is open or held.
 func (c *Cutover) windows(ctx context.Context, l look) (Condition, error) {
 	const shown = 20
+	if l.chunk.Types.UnderWay() {
+		return Condition{Name: "windows", Evidence: "the newest stretch of time is planned for some types only", Do: "wait until it is planned for all"}, nil
+	}
 	if len(l.chunk.Open) == 0 {
 		return Condition{Name: "windows", Met: true, Evidence: fmt.Sprintf("%d windows are closed, none is open", l.chunk.Totals.Windows)}, nil
 	}

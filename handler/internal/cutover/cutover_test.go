@@ -187,7 +187,7 @@ func TestConditions(t *testing.T) {
 			r.must(err)
 			_, err = r.Ledger.SaveWindow(r.t.Context(), w)
 			r.must(err)
-			r.chunk(func(c *ledger.Chunk) { *c, _ = c.List(2, watermark, now) })
+			r.chunk(func(c *ledger.Chunk) { *c, _ = c.List(ledger.NewWindow(2, watermark, now)) })
 		}, unmet: "windows", says: "2 is held"},
 		"a changed setting":     {after: func(r *rig) { r.Settings.ExportWithHistory = true }, unmet: "settings", says: "ExportWithHistory"},
 		"a write to the source": {before: func(r *rig) { r.must(r.source.Load(patient(1000, now.Add(-time.Minute)))) }, unmet: "source is quiet", says: "1 versions"},
