@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,37 @@ func TestTemplates(t *testing.T) {
 	}
 	for _, finding := range check(templates, ".") {
 		t.Error(finding)
+	}
+}
+
+// parameterTold is a parameter with its value, as pages tell of it.
+var parameterTold = regexp.MustCompile("`(\\w+) = [^`]+`")
+
+// The pages tell of parameters that there are.
+func TestParametersToldOf(t *testing.T) {
+	t.Parallel()
+	templates, err := committed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, page := range append(pages, "README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range parameterTold.FindAllStringSubmatch(string(text), -1) {
+			if told++; templates["main.bicep"].params[m[1]] == nil {
+				t.Errorf("%s tells of %s: main.bicep has no parameter %s", page, m[0], m[1])
+			}
+		}
+	}
+	if told < 5 {
+		t.Errorf("%d parameters found", told)
 	}
 }
 
