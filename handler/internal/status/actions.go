@@ -28,10 +28,14 @@ func windowActions(w ledger.Window) []Action {
 	retry := do("WindowRetry", "retry", "Try again", "a new attempt is made with the next tick.")
 	switch w.Phase() {
 	case ledger.Held:
-		if posted {
-			return []Action{release}
+		var all []Action
+		if w.Preflight.State == ledger.PreflightFound {
+			all = append(all, do("PreflightAccept", "acceptFindings", "Accept the findings", "it is imported without the lines that were found, which become exceptions."))
 		}
-		return []Action{release, do("WindowRetry", "retry", "Export again", "what was exported of it is forgotten, and it begins from nothing.")}
+		if posted {
+			return append(all, release)
+		}
+		return append(all, release, do("WindowRetry", "retry", "Export again", "what was exported of it is forgotten, and it begins from nothing."))
 	case ledger.Planned:
 		if w.Attempts > 0 {
 			return []Action{retry}
