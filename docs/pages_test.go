@@ -89,6 +89,7 @@ var inAzure = []string{"az ", "func ", "curl ", "KEY="}
 var runBy = map[string]string{
 	"make help":    "printing the targets takes no test",
 	"make demo":    "sandbox/demo",
+	"make soak":    "sandbox/demo, by its parts; the whole takes minutes and is run by hand",
 	"make test":    "CI",
 	"make lint":    "make test",
 	"make build":   "make test",

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -76,6 +77,14 @@ func modeNamed(name string) (mode, error) {
 		return mode{}, fmt.Errorf("mode %q: choose one of %s", name, modeNames())
 	}
 	return m, nil
+}
+
+// mode is the mode that is shown.
+func (o Options) mode() (mode, error) {
+	if o.own != nil {
+		return *o.own, nil
+	}
+	return modeNamed(cmp.Or(o.Mode, defaultMode))
 }
 
 // expected is what must be at the destination in the end.

@@ -25,6 +25,8 @@ type Options struct {
 	Keep bool
 	// Pace scales how long the jobs of the FHIR services take: 1 is seconds, 0.1 a tenth of that.
 	Pace float64
+	own  *mode // of a soak, in place of Mode
+
 	// Root is the folder of the function app: host.json, the functions' folders, bin/handler.
 	Root string
 
@@ -68,6 +70,32 @@ func Parse(arguments []string, lookup func(string) (string, bool), usage io.Writ
 	}
 	if _, err := modeNamed(o.Mode); err != nil {
 		return Options{}, err
+	}
+	return o, nil
+}
+
+// ParseSoak reads the options of a soak from the command line, and those that it does not name from the environment: DURATION, SEED, RESOURCES.
+func ParseSoak(arguments []string, lookup func(string) (string, bool), usage io.Writer) (SoakOptions, error) {
+	var o SoakOptions
+	e := environment{lookup: lookup}
+	flags := flag.NewFlagSet("sandbox soak", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	duration, err := time.ParseDuration(e.text("DURATION", "5m"))
+	if err != nil {
+		e.problems = append(e.problems, fmt.Errorf("DURATION is %q: set it to a time such as 90s or 1h", e.text("DURATION", "")))
+	}
+	flags.DurationVar(&o.Duration, "duration", duration, "for how long the app is mistreated (DURATION)")
+	flags.Uint64Var(&o.Seed, "seed", uint64(e.number("SEED", 1)), "decides data, kills and faults (SEED)")
+	flags.IntVar(&o.Resources, "resources", e.number("RESOURCES", 2000), "number of synthetic resources of a round (RESOURCES)")
+	flags.StringVar(&o.Root, "root", ".", "folder of the function app")
+	if err := e.err(); err != nil {
+		return o, err
+	}
+	if err := flags.Parse(arguments); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 || o.Duration <= 0 || o.Resources < 1 {
+		return o, errors.New("a soak takes a positive duration, at least one resource, and no argument: see -help")
 	}
 	return o, nil
 }

@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/base64"
@@ -34,7 +33,7 @@ type platform struct {
 // startPlatform starts all of it and fills the source. What was started is stopped again when something fails.
 func startPlatform(ctx context.Context, o Options, s span, versions []fhirservice.Version) (_ *platform, err error) {
 	p := &platform{identity: functionshost.NewIdentity()}
-	if p.mode, err = modeNamed(cmp.Or(o.Mode, defaultMode)); err != nil {
+	if p.mode, err = o.mode(); err != nil {
 		return p, err
 	}
 	defer func() {
