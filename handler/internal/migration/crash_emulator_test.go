@@ -21,7 +21,7 @@ func (ws *worlds) inEmulator(ctx context.Context, connectionString string) (*wor
 	set, n := ws.settings, rigs.Add(1)
 	set.StorageConnectionString = settings.Secret(connectionString)
 	set.ExportTableName, set.ChunkTableName, set.ExceptionTableName = fmt.Sprintf("export%d", n), fmt.Sprintf("chunk%d", n), fmt.Sprintf("exceptions%d", n)
-	return newWorld(ctx, set, emulator.ConnectionString(), func() {}, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
+	return newWorld(ctx, ws.scenario, set, emulator.ConnectionString(), func() {}, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
 		rows, err := ledger.Open(tableOptions(set))
 		if err != nil {
 			return nil, nil, err

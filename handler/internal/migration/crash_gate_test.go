@@ -187,7 +187,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	c := newFHIRCall(w.name, r, body)
 	var reply *http.Response
 	err := w.life.pass(r.Context(), c.text, func() error {
-		w.life.world.misfortune(c)
+		w.life.world.scenario.misfortune(w.life.world, c)
 		served := r.Clone(r.Context())
 		served.Host, served.Body = r.URL.Host, io.NopCloser(bytes.NewReader(body))
 		recorder := httptest.NewRecorder()

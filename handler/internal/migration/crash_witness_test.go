@@ -107,9 +107,11 @@ func (w *witness) served(c fhirCall, reply *http.Response) {
 	case accepted && c.export != nil:
 		w.started[id] = true
 		w.jobs[id] = fmt.Sprintf("export %d of %s", w.seen[c.text], c.export)
+	case reply.StatusCode == http.StatusCreated && strings.HasSuffix(c.text, "/$reindex"):
+		w.jobs[id] = "reindex"
 	case accepted && c.importBody != nil:
 		w.jobs[id] = "import " + w.nameJobs(c.importSource)
-	case c.cancels != "":
+	case c.cancels != "" && reply.StatusCode != http.StatusGone:
 		w.cancelled[c.cancels] = true
 		for number, named := range w.names {
 			if named == c.cancels {
@@ -185,11 +187,16 @@ func (w *witness) kind(table string) string {
 
 // saved looks at a row after a write, for the export that it names.
 func (w *witness) saved(c ledger.Call) {
-	number, err := strconv.Atoi(strings.TrimPrefix(c.Row, w.settings.RowKey))
+	row := strings.TrimPrefix(c.Row, w.settings.RowKey)
+	if row == "-searchparameters" {
+		w.savedParameters()
+		return
+	}
+	number, err := strconv.Atoi(row)
 	if err != nil || w.kind(c.Table) != "window" {
 		return
 	}
-	row, err := w.rows.Window(context.Background(), number)
+	window, err := w.rows.Window(context.Background(), number)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return
 	}
@@ -199,9 +206,21 @@ func (w *witness) saved(c ledger.Call) {
 		w.wrong = append(w.wrong, fmt.Sprintf("the row of window %d after its save: %v", number, err))
 		return
 	}
-	id := path.Base(row.ExportStatusURL)
+	id := path.Base(window.ExportStatusURL)
 	w.names[number] = id
 	w.named[id] = true
+}
+
+// savedParameters looks at the row of the search parameters, for the export that it names.
+func (w *witness) savedParameters() {
+	row, err := w.rows.SearchParameters(context.Background())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.wrong = append(w.wrong, fmt.Sprintf("the row of the search parameters after its save: %v", err))
+		return
+	}
+	w.named[row.Export.ID] = true
 }
 
 // orphans are the exports that were started, that no row ever named, and that nobody cancelled.

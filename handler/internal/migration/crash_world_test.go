@@ -22,6 +22,7 @@ import (
 // world is all that outlives a handler: two FHIR services, tables and blobs, and the time. Handlers live and die in it, and
 // the witness sees what each of them does.
 type world struct {
+	scenario            scenario
 	clock               *handClock
 	source, destination *fhirservice.Service
 	open                openStorage
@@ -37,28 +38,59 @@ type world struct {
 // openStorage opens the tables and blobs of a world, for a handler that starts.
 type openStorage func(settings.Settings) (*ledger.Ledger, *staging.Store, error)
 
+// scenario is what happens in every run in worlds of a kind, whatever befalls the handlers.
+type scenario struct {
+	settings   []string
+	source     fhirservice.Kind // "": SQL
+	data       func() []fhirservice.Version
+	refused    fhirservice.Version        // what the destination holds in the place of one of these
+	uncopied   string                     // the type of what is written at the destination in another way than imported
+	misfortune func(w *world, c fhirCall) // what the services do; it is called before each call is served
+	shows      map[string]func(effect string) bool
+}
+
 // worlds makes worlds that differ in nothing but what befalls the handlers.
 type worlds struct {
+	scenario scenario
 	settings settings.Settings
 	storage  *fhirStorage
 }
 
+// newWorlds makes worlds of the scenario that most of the suite is about.
 func newWorlds(t *testing.T) *worlds {
+	t.Helper()
+	return newWorldsOf(t, scenario{
+		settings: append([]string{"FileCount=1", "PayloadCount=2", "MaxParallelExports=2", "MaxOpenWindows=2"}, rangeRun...),
+		data:     crashData, refused: crashConflict(), misfortune: (*world).misfortune,
+		shows: map[string]func(string) bool{
+			"a split": func(e string) bool { return e == "tables: insert window 3" },
+			"a failed export": func(e string) bool {
+				return strings.HasPrefix(e, "source: start export of [2024-07-19") && strings.HasSuffix(e, "#2")
+			},
+			"a failed import":          func(e string) bool { return strings.Contains(e, "_post_") },
+			"an import turned away":    func(e string) bool { return strings.Contains(e, "start import") && strings.HasSuffix(e, "#2") },
+			"an empty window":          func(e string) bool { return strings.HasPrefix(e, "source: start export of [2024-08-18") },
+			"a window of two payloads": func(e string) bool { return strings.Contains(e, "import_payload_2.json") },
+		},
+	})
+}
+
+func newWorldsOf(t *testing.T, s scenario) *worlds {
 	t.Helper()
 	set, err := settings.Load(with([]string{"AZURE_StorageConnectionString=" + emulator.ConnectionString(), "AZURE_SourceUri=http://127.0.0.1:1", "AZURE_SourceCredential=none",
 		"AZURE_DestinationUri=http://127.0.0.1:2", "AZURE_DestinationCredential=none"},
-		append([]string{"FileCount=1", "PayloadCount=2", "MaxParallelExports=2", "MaxOpenWindows=2"}, rangeRun...)...))
+		s.settings...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &worlds{set, startFHIRStorage(t)}
+	return &worlds{s, set, startFHIRStorage(t)}
 }
 
 // inMemory makes a world whose tables and blobs are twins in memory.
 func (ws *worlds) inMemory(ctx context.Context) (*world, error) {
 	tables, blobs := ledger.NewMemory(), staging.NewMemory()
 	account, forget := ws.storage.account(blobs)
-	return newWorld(ctx, ws.settings, account, forget, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
+	return newWorld(ctx, ws.scenario, ws.settings, account, forget, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
 		return ledger.OpenMemory(tables, tableOptions(set)), staging.OpenMemory(blobs), nil
 	})
 }
@@ -69,19 +101,20 @@ func tableOptions(set settings.Settings) ledger.Options {
 }
 
 // newWorld makes a world in which the services export to an account, which is given up at the end.
-func newWorld(ctx context.Context, set settings.Settings, account string, forget func(), open openStorage) (_ *world, err error) {
-	w := &world{clock: &handClock{at: start}, open: open, settings: set, random: rand.NewChaCha8([32]byte{}), closers: []func(){forget}}
+func newWorld(ctx context.Context, s scenario, set settings.Settings, account string, forget func(), open openStorage) (_ *world, err error) {
+	w := &world{scenario: s, clock: &handClock{at: start}, open: open, settings: set, random: rand.NewChaCha8([32]byte{}), closers: []func(){forget}}
 	defer func() {
 		if err != nil {
 			w.end()
 		}
 	}()
-	o := fhirservice.Options{Clock: w.clock.now, StorageConnectionString: account, ExportTime: crashJobTime, ImportTime: crashJobTime}
-	for _, s := range []**fhirservice.Service{&w.source, &w.destination} {
-		if *s, err = startService(ctx, o); err != nil {
+	o := fhirservice.Options{Kind: s.source, Clock: w.clock.now, StorageConnectionString: account, ExportTime: crashJobTime, ImportTime: crashJobTime}
+	for _, service := range []**fhirservice.Service{&w.source, &w.destination} {
+		if *service, err = startService(ctx, o); err != nil {
 			return nil, err
 		}
-		w.closers = append(w.closers, func() { (*s).Close() })
+		w.closers = append(w.closers, func() { (*service).Close() })
+		o.Kind = fhirservice.SQL
 	}
 	w.settings.SourceUri, w.settings.DestinationUri = w.source.URL(), w.destination.URL()
 	rows, _, err := open(w.settings)
@@ -89,8 +122,8 @@ func newWorld(ctx context.Context, set settings.Settings, account string, forget
 		return nil, err
 	}
 	w.witness = newWitness(rows, w.settings)
-	if err = w.source.Load(crashData()...); err == nil {
-		err = w.destination.Load(crashConflict())
+	if err = w.source.Load(s.data()...); err == nil {
+		err = w.destination.Load(s.refused)
 	}
 	return w, err
 }

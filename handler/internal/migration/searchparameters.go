@@ -49,7 +49,9 @@ func (t *tick) searchParameters(ctx context.Context) (ready bool, _ error) {
 			t.Log.Info("the row of the search parameters was changed meanwhile; left for the next tick")
 			return false, nil
 		}
-		err = errors.Join(err, t.noteParameters(ctx, row))
+		if err == nil { // else it is not known whether the row says so
+			err = t.noteParameters(ctx, row)
+		}
 	}
 	if !row.ImportsMayBegin() {
 		t.sum.Waiting = "custom search parameters are copied before the first import"
