@@ -33,6 +33,8 @@ type Chunk struct {
 	Repairs  repairList // windows that the original closed and that hide something: they are opened again as there is room, the oldest first
 	Takeover TakenOver  // what was found when the migration was taken over
 
+	FailedTicks int // ticks in a row in which an attempt failed and nothing succeeded: the original's maxExportRetries
+
 	// Columns of the original that are carried along for it.
 	ImportID, SurfaceJobID, DeepJobID int
 	Original                          OriginalPlan // derived from Types
@@ -213,6 +215,7 @@ func (c *Chunk) columns() []column {
 		jsonColumn("openWindows", &c.Open, func(o []OpenWindow) bool { return len(o) == 0 }),
 		jsonColumn("totals", &c.Totals, func(t Totals) bool { return t == Totals{} }),
 		jsonColumn("pinned", &c.Pinned, func(m map[string]string) bool { return len(m) == 0 }),
+		int32Column("maxExportRetries", &c.FailedTicks),
 		jsonColumn("repairs", &c.Repairs, func(r repairList) bool { return len(r) == 0 }),
 		jsonColumn("takenOver", &c.Takeover, func(t TakenOver) bool { return t == TakenOver{} }),
 		boolColumn("SearchParameterMigration", &c.SearchParameterMigration), boolColumn("searchParametersReady", &c.SearchParametersReady),

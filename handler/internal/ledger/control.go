@@ -16,8 +16,11 @@ type Control struct {
 	Source, Destination Outage
 	Retrying            []string // exceptions whose lines were posted again and have not ended
 	Pause               Wish     // nothing new starts; what runs is followed
+	Drain               Wish     // what is open is ended, then the tables are given back to the original
 	StartNow            Wish     // the live end is planned up to the lag, however short that window is
 	Export, Import      Tick     // of ExportTimer and ImportTimer
+
+	Drained time.Time // when the tables were given back
 
 	etag azcore.ETag
 	kept properties
@@ -96,7 +99,8 @@ func (c Control) StartNowDone(action string) (_ Control, ok bool) {
 }
 
 func (c *Control) columns() []column {
-	return slices.Concat(c.Pause.columns("pause"), c.StartNow.columns("startNow"), []column{
+	return slices.Concat(c.Pause.columns("pause"), c.StartNow.columns("startNow"), c.Drain.columns("drain"), []column{
+		timeColumn("drained", &c.Drained),
 		timeColumn("sourceOutSince", &c.Source.Since), int32Column("sourceTries", &c.Source.Tries),
 		timeColumn("sourceNotBefore", &c.Source.NotBefore), textColumn("sourceOutage", &c.Source.Reason),
 		timeColumn("destinationOutSince", &c.Destination.Since), int32Column("destinationTries", &c.Destination.Tries),

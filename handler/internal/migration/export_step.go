@@ -27,6 +27,9 @@ func (m *Migration) ExportStep(ctx context.Context) (Summary, error) {
 		err = nil // there is none yet
 	}
 	if t.chunk.Foreign {
+		if given, err := t.givenBack(ctx); given || err != nil {
+			return t.summary(), err
+		}
 		if done, err := t.takeOver(ctx); !done || err != nil {
 			return t.summary(), err
 		}
@@ -34,7 +37,7 @@ func (m *Migration) ExportStep(ctx context.Context) (Summary, error) {
 			return t.summary(), err
 		}
 	}
-	err = errors.Join(err, t.watched(ctx, sourceSide, t.exportParts), t.closeDone(ctx))
+	err = errors.Join(err, t.watched(ctx, sourceSide, t.exportParts), t.closeDone(ctx), t.countRetries(ctx), t.giveBack(ctx))
 	return t.summary(), errors.Join(err, t.noteTick(ctx, sourceSide, err))
 }
 
@@ -55,6 +58,9 @@ func (t *tick) exportParts(ctx context.Context) error {
 		return err
 	}
 	parts := []func(context.Context) error{t.adoptWindows, t.pollExports, t.followParameters, t.closeDone, t.completeSplits}
+	if !t.draining() {
+		parts = append(parts, t.takeBack)
+	}
 	if !t.paused() {
 		parts = append(parts, t.reopen, t.plan, t.startParameters, t.startExports)
 	}

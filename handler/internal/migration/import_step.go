@@ -24,10 +24,13 @@ func (m *Migration) ImportStep(ctx context.Context) (Summary, error) {
 		return t.summary(), nil
 	}
 	if t.chunk.Foreign {
-		t.sum.Waiting = "the migration is taken over by the next tick of ExportTimer"
+		given, err := t.givenBack(ctx)
+		if !given {
+			t.sum.Waiting = "the migration is taken over by the next tick of ExportTimer"
+		}
 		return t.summary(), err
 	}
-	err = errors.Join(err, t.importAfterSearchParameters(ctx), t.closeDone(ctx))
+	err = errors.Join(err, t.importAfterSearchParameters(ctx), t.closeDone(ctx), t.countRetries(ctx))
 	return t.summary(), errors.Join(err, t.noteTick(ctx, destinationSide, err))
 }
 
@@ -37,7 +40,7 @@ func (t *tick) importParts(ctx context.Context) error {
 	if halting(err) || ctx.Err() != nil {
 		return err
 	}
-	if t.operatorPause() || !t.Settings.ContinueLastImportDuringPause && t.paused() {
+	if t.importsPaused() {
 		return errors.Join(err, t.followRetries(ctx))
 	}
 	return errors.Join(err, t.lookAtFiles(ctx), t.postImports(ctx), t.followRetries(ctx))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,6 +92,8 @@ type tick struct {
 	sum        Summary
 
 	controlRead bool
+
+	failed, succeeded atomic.Bool // what saves of this tick told of
 }
 
 // begin reads the chunk row and every open window: one read each, however many windows are closed.
@@ -141,9 +144,27 @@ func (t *tick) count(p ledger.Phase) (n int) {
 
 // paused says whether nothing new may start now. What runs is followed to its end.
 func (t *tick) paused() bool {
-	if t.operatorPause() {
+	if t.operatorPause() || t.draining() || t.halted() {
 		return true
 	}
+	return t.pausedByHours()
+}
+
+// importsPaused says whether no import may be posted now. A drain ends what is open, so it posts.
+func (t *tick) importsPaused() bool {
+	switch {
+	case t.operatorPause():
+		return true
+	case t.draining():
+		return false
+	case t.halted():
+		return true
+	}
+	return !t.Settings.ContinueLastImportDuringPause && t.pausedByHours()
+}
+
+// pausedByHours says whether AZURE_PauseDm pauses the migration now.
+func (t *tick) pausedByHours() bool {
 	paused, until := t.Settings.Paused(t.Clock())
 	if paused {
 		t.sum.Waiting = "paused until " + ledger.FormatInstant(until)
@@ -227,6 +248,7 @@ func (t *tick) save(ctx context.Context, was, next ledger.Window, moveErr error)
 	}
 	ctx, cancel := afterEffect(ctx)
 	defer cancel()
+	t.noteAttempt(was, next)
 	next, err := t.Ledger.SaveWindow(ctx, next)
 	if errors.Is(err, ledger.ErrConflict) {
 		t.Log.Info("the row was changed meanwhile; left for the next tick", "window", was.Number)

@@ -72,22 +72,26 @@ func errPaused(w ledger.Wish) error {
 	return fmt.Errorf("%w: it is paused by %s since %s: %s", ErrNotNow, w.By, ledger.FormatInstant(w.At), w.Reason)
 }
 
-// Resume ends a pause.
+// Resume ends a pause, and a drain.
 func (m *Migration) Resume(ctx context.Context, c Caller) error {
 	control, err := m.Ledger.Control(ctx)
 	if err != nil {
 		return err
 	}
-	if !control.Pause.Set() {
+	if !control.Pause.Set() && !control.Drain.Set() {
 		return fmt.Errorf("%w: no operator has paused it", ErrNotNow)
 	}
-	paused := control.Pause.Action
+	paused, drained := control.Pause.Action, control.Drain.Action
 	return m.act(ctx, "Resume", 0, c, func(ctx context.Context, a ledger.Action) (string, error) {
 		err := m.updateControl(ctx, control, func(c ledger.Control) (ledger.Control, bool) {
-			if c.Pause.Action != paused { // ended by now, or another pause than the one that was to end
-				return c, false
+			ended := false // where it was not, it has ended by now, or it is another wish than the one that was to end
+			if c.Pause.Action == paused {
+				c, ended = c.PauseEnded()
 			}
-			return c.PauseEnded()
+			if next, ok := c.DrainEnded(); ok && c.Drain.Action == drained {
+				c, ended = next, true
+			}
+			return c, ended
 		})
 		return "resumed", err
 	})

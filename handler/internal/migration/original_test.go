@@ -334,3 +334,11 @@ func (o *original) exportCalls() (calls []fhirservice.Call) {
 	}
 	return calls
 }
+
+func decoded(t *testing.T, body []byte) (row map[string]any) {
+	t.Helper()
+	if err := json.Unmarshal(body, &row); err != nil {
+		t.Fatal(err)
+	}
+	return row
+}
