@@ -64,6 +64,9 @@ func TestOperatorActions(t *testing.T) {
 	if status, body := a.post("/api/Windows/1/release", signed); status != http.StatusOK || !strings.Contains(body, `"phase":"planned"`) {
 		t.Errorf("release: %d %s", status, body)
 	}
+	if status, body := a.post("/api/ClearMaxExportRetries", signed); status != http.StatusOK || !strings.Contains(body, `"was":1`) {
+		t.Errorf("clear the failed ticks: %d %s", status, body)
+	}
 	if status, body := a.post("/api/StartNow", signed); status != http.StatusOK {
 		t.Errorf("start now: %d %s", status, body)
 	}

@@ -279,3 +279,11 @@ func TestTakeOverOfAHaltedOriginal(t *testing.T) {
 	o.run(originalEnd)
 	o.wantEqual()
 }
+
+// clearRetries ends a halt: in a migration of one window, its last attempt is the last failed tick too.
+func (r *rig) clearRetries() {
+	r.t.Helper()
+	if _, err := r.ClearRetries(r.t.Context(), operator); err != nil {
+		r.t.Fatal(err)
+	}
+}

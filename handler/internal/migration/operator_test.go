@@ -135,11 +135,12 @@ func TestReleaseWindow(t *testing.T) {
 	}
 	_, err = r.ReleaseWindow(t.Context(), 1, somebody)
 	r.wantNotNow("released again", err, "while it is planned")
+	r.clearRetries()
 	r.run(rangeEnd)
 	r.wantEqual()
 	_, err = r.ReleaseWindow(t.Context(), 1, somebody)
 	r.wantNotNow("a window that is done", err, "while it is done")
-	if got := r.actions(); len(got) != 1 {
+	if got := r.actions(); len(got) != 2 {
 		t.Errorf("what is refused is noted: %v", got)
 	}
 }
@@ -172,6 +173,7 @@ func TestRetryWindow(t *testing.T) {
 	if w, err := r.RetryWindow(t.Context(), 1, somebody); err != nil || w.Phase() != ledger.Planned {
 		t.Errorf("%v: %s", err, w.Phase())
 	}
+	r.clearRetries()
 	r.run(rangeEnd)
 	r.wantEqual()
 }
