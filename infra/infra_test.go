@@ -114,6 +114,7 @@ func TestRulesFindWhatIsWrong(t *testing.T) {
 		"a parameter misspelt":               {"main.bicepparam", "param retentionDays", "param retainDays", "has no parameter retainDays", ""},
 		"a schedule renamed":                 {"main.bicep", "  VerifyTimerSchedule:", "  CheckTimerSchedule:", "VerifyTimerSchedule", ""},
 		"an event renamed in an alert":       {"modules/monitoring.bicep", "== 'Held'", "== 'Hold'", "event Hold", ""},
+		"a halt that nobody hears of":        {"modules/monitoring.bicep", "'ExportRetries'", "'ExportFailures'", "event ExportFailures", ""},
 		"an event renamed in the workbook":   {"modules/workbook.json", "== 'Outage'", "== 'Outages'", "event Outages", ""},
 		"a message renamed in the workbook":  {"modules/workbook.json", "'export completed'", "'export finished'", "export finished", ""},
 		"a property renamed in the workbook": {"modules/workbook.json", "line.sourceCount", "line.countAtSource", "reads countAtSource", ""},

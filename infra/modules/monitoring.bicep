@@ -70,7 +70,7 @@ var alerts = [
     query: '''
       traces
       | extend line = parse_json(message)
-      | where tostring(line.event) in ('Settings') and tostring(line.level) == 'ERROR'
+      | where tostring(line.event) in ('Settings', 'ExportRetries') and tostring(line.level) == 'ERROR'
       | summarize lines = count() by event = tostring(line.event)
       | where event != 'Step' or lines >= 3
     '''
