@@ -58,9 +58,9 @@ func (s *Status) count(all rows) {
 // mode says in words what is migrated.
 func (r *Reader) mode() string {
 	set := r.Settings
-	parts := []string{"current resources"}
+	parts := []string{"Current resources"}
 	if set.ExportWithHistory {
-		parts[0] = "all versions"
+		parts[0] = "All versions"
 	}
 	if set.ExportWithDelete {
 		parts = append(parts, "deletions")

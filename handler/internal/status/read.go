@@ -21,7 +21,7 @@ const (
 	// recentKept windows that are done are shown one by one, out of the recentLooked highest numbers.
 	recentKept, recentLooked = 10, 20
 	// detailed open windows are shown one by one; the others are in the timeline.
-	detailed = 50
+	detailed = 40
 	// exceptionsRead bounds one look at the table of exceptions, exceptionsShown what is shown of it.
 	exceptionsRead, exceptionsShown = 200, 20
 )

@@ -29,7 +29,7 @@ func TestTexts(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
 		whole(3_000_000_000): "3,000,000,000", whole(999): "999", whole(-1234): "-1,234",
-		long(59): "59 s", long(3599): "59 min 59 s", long(90061): "1 day 1 h", long(-30): "−30 s", long(20 * 86400): "20 days",
+		long(59): "59 s", long(3599): "59 min 59 s", long(90061): "1 day 1 h", long(1200): "20 min", long(7200): "2 h", long(-30): "−30 s", long(20 * 86400): "20 days",
 		percent(0.999): "99 %", percent(1): "100 %", percent(0.001): "< 1 %", percent(0): "0 %",
 		many(1, "window", "windows"): "1 window", many(0, "window", "windows"): "0 windows",
 		rounded(12345): "12,300", rounded(12.4): "12", rounded(1.25): "1.2",

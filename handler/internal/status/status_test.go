@@ -33,20 +33,20 @@ func TestStates(t *testing.T) {
 		"held, others go on": {rows: func(r *rig) {
 			r.begin().window(0, 30, r.held("the books do not balance: file 3"))
 			r.window(30, 60, r.exporting)
-		}, want: Held, headline: "1 window is held and waits for an operator; others go on", waits: "window 1 is held"},
+		}, want: Held, headline: "1 window is held and waits for an operator; others go on", waits: "Window 1 is held"},
 		"only held": {rows: func(r *rig) { r.begin().window(0, 30, r.held("no")) }, want: Held, headline: "1 window is held and waits for an operator"},
 		"paused by hours": {settings: []string{"PauseDm=true", "StartTime=23", "EndTime=17"}, rows: func(r *rig) { r.begin() },
-			want: Paused, headline: "Paused until 2025-01-01 17:00 UTC", waits: "paused until 2025-01-01 17:00 UTC"},
+			want: Paused, headline: "Paused until 2025-01-01 17:00 UTC", waits: "Paused until 2025-01-01 17:00 UTC"},
 		"paused by hand": {rows: func(r *rig) {
 			r.begin().control(func(c *ledger.Control) { c.Pause = ledger.Wish{Action: "1", By: "dr. who", At: r.now} })
-		}, want: Paused, headline: "Paused by dr. who", waits: "paused by dr. who"},
+		}, want: Paused, headline: "Paused by dr. who", waits: "Paused by dr. who"},
 		"outage": {rows: func(r *rig) {
 			r.begin().control(func(c *ledger.Control) { c.Source = c.Source.Missed("503", r.now, r.now.Add(time.Minute)) })
-		}, want: Waiting, headline: "Waiting for a service", waits: "the source gives no answer and is asked again at 2025-01-01 00:01 UTC"},
+		}, want: Waiting, headline: "Waiting for a service", waits: "The source gives no answer and is asked again at 2025-01-01 00:01 UTC"},
 		"pinned setting": {rows: func(r *rig) {
 			r.begin().chunk.Pinned["SourceUri"] = "https://other.example"
 			r.chunk = got[ledger.Chunk](r.t)(r.Ledger.SaveChunk(r.t.Context(), r.chunk))
-		}, want: Blocked, headline: "app settings changed", waits: "app settings changed"},
+		}, want: Blocked, headline: "App settings changed", waits: "App settings changed"},
 		"trouble": {rows: func(r *rig) {
 			r.begin().control(func(c *ledger.Control) { c.Import, _ = c.Import.Ended("give the role FHIR Data Importer", r.now) })
 		}, want: Blocked, headline: "ImportTimer's last tick failed", waits: "ImportTimer's last tick failed"},

@@ -47,13 +47,21 @@ func long(seconds float64) string {
 	case days >= 10:
 		return sign + many(days, "day", "days")
 	case days > 0:
-		return fmt.Sprintf("%s%s %d h", sign, many(days, "day", "days"), hours)
+		return sign + many(days, "day", "days") + and(hours, "h")
 	case hours > 0:
-		return fmt.Sprintf("%s%d h %d min", sign, hours, minutes)
+		return fmt.Sprintf("%s%d h%s", sign, hours, and(minutes, "min"))
 	case minutes > 0:
-		return fmt.Sprintf("%s%d min %d s", sign, minutes, secs)
+		return fmt.Sprintf("%s%d min%s", sign, minutes, and(secs, "s"))
 	}
 	return fmt.Sprintf("%s%d s", sign, secs)
+}
+
+// and is the second unit of a duration, nothing when there are none of it.
+func and(n int64, unit string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" %d %s", n, unit)
 }
 
 // percent is a share in whole hundredths, never 100 before it is.

@@ -9,7 +9,7 @@ import (
 
 // Who can end what stands in the way.
 const (
-	nobody   = "nobody: it goes on by itself"
+	nobody   = "nobody, it goes on by itself"
 	operator = "an operator"
 )
 
@@ -20,22 +20,22 @@ const maxHeldShown = 20
 func (r *Reader) waiting(all rows) (waits []Wait) {
 	waits = append(waits, r.unscheduled(all)...)
 	if p := all.control.Pause; p.Set() {
-		waits = append(waits, Wait{What: "paused by " + p.By, Detail: p.Reason, Who: operator, Since: Instant(p.At), Do: []Action{resume}})
+		waits = append(waits, Wait{What: "Paused by " + p.By, Detail: p.Reason, Who: operator, Since: Instant(p.At), Do: []Action{resume}})
 	}
 	if diff := all.chunk.PinnedDifference(r.Settings.Pinned()); diff != "" {
-		waits = append(waits, Wait{What: "app settings changed that must not change half-way: nothing new is planned", Detail: cut(diff), Act: true,
-			Who: operator + ": set them back, or accept them", Do: []Action{acceptSettings}})
+		waits = append(waits, Wait{What: "App settings changed that must not change half-way: nothing new is planned", Detail: cut(diff), Act: true,
+			Who: operator + ", who sets them back or accepts them", Do: []Action{acceptSettings}})
 	}
 	waits = append(waits, heldWaits(all)...)
 	waits = append(waits, troubles(all)...)
 	waits = append(waits, r.parameterWaits(all)...)
 	if paused, until := r.Settings.Paused(all.now); paused {
-		waits = append(waits, Wait{What: "paused until " + when(until), Who: "nobody: AZURE_PauseDm says so", Until: Instant(until)})
+		waits = append(waits, Wait{What: "Paused until " + when(until), Who: "the clock, or who changes AZURE_PauseDm", Until: Instant(until)})
 	}
 	waits = append(waits, outage(all, "source", all.control.Source)...)
 	waits = append(waits, outage(all, "destination", all.control.Destination)...)
 	if c := all.chunk; c.CountTries > 0 && all.now.Before(c.NotBefore) {
-		waits = append(waits, Wait{What: "the source could not count what comes next", Who: nobody, Until: Instant(c.NotBefore),
+		waits = append(waits, Wait{What: "The source could not count what comes next", Who: nobody, Until: Instant(c.NotBefore),
 			Detail: fmt.Sprintf("tried %s; after three tries the window is exported without a count", many(int64(c.CountTries), "time", "times"))})
 	}
 	slicesActFirst(waits)
@@ -60,7 +60,7 @@ func (r *Reader) unscheduled(all rows) (waits []Wait) {
 	for _, t := range r.timers(all) {
 		if t.Schedule == "" {
 			waits = append(waits, Wait{What: t.Name + " is not scheduled: the app setting " + t.Name + "Schedule is missing", Act: true,
-				Who: operator + `: set it, for instance to "*/30 * * * * *"`})
+				Who: operator + `, who sets it, for instance to "*/30 * * * * *"`})
 			continue
 		}
 		if t.Ticked == nil {
@@ -72,7 +72,7 @@ func (r *Reader) unscheduled(all rows) (waits []Wait) {
 			slack += countEvery
 		}
 		if ok && all.now.After(due.Add(slack)) {
-			waits = append(waits, Wait{What: t.Name + " does not fire", Act: true, Since: t.Ticked, Who: operator + ": look at the function app",
+			waits = append(waits, Wait{What: t.Name + " does not fire", Act: true, Since: t.Ticked, Who: operator + ", who looks at the function app",
 				Detail: "its last tick that is noted was at " + when(*t.Ticked) + ", its schedule is " + t.Schedule})
 		}
 	}
@@ -112,7 +112,7 @@ func heldWaits(all rows) (waits []Wait) {
 			if n := len(w.AttemptLog); n > 0 {
 				since = w.AttemptLog[n-1].At
 			}
-			waits = append(waits, Wait{What: fmt.Sprintf("window %d is held", w.Number), Detail: cut(w.HeldReason), Who: operator, Act: true, Window: w.Number,
+			waits = append(waits, Wait{What: fmt.Sprintf("Window %d is held", w.Number), Detail: cut(w.HeldReason), Who: operator, Act: true, Window: w.Number,
 				Since: Instant(since), Do: windowActions(w)})
 		}
 	}
@@ -143,11 +143,11 @@ func (r *Reader) parameterWaits(all rows) []Wait {
 	case !all.begun || !r.Settings.MigrateSearchParameters:
 		return nil
 	case s.State == ledger.ParametersFailed:
-		return []Wait{{What: "the destination could not be reindexed for custom search parameters", Detail: cut(s.Reason), Who: operator, Act: true, Do: []Action{copyParameters}}}
+		return []Wait{{What: "The destination could not be reindexed for custom search parameters", Detail: cut(s.Reason), Who: operator, Act: true, Do: []Action{copyParameters}}}
 	case s.State == ledger.ParametersCopying && !all.chunk.SearchParametersReady && s.Reason != "":
-		return []Wait{{What: "imports wait until custom search parameters are copied", Detail: cut(s.Reason), Who: nobody, Until: Instant(s.NotBefore)}}
+		return []Wait{{What: "Imports wait until custom search parameters are copied", Detail: cut(s.Reason), Who: nobody, Until: Instant(s.NotBefore)}}
 	case s.State == ledger.ParametersDeferred:
-		return []Wait{{What: "custom search parameters are not copied yet; imports do not wait for them", Detail: cut(s.Reason), Who: nobody, Until: Instant(s.NotBefore)}}
+		return []Wait{{What: "Custom search parameters are not copied yet; imports do not wait for them", Detail: cut(s.Reason), Who: nobody, Until: Instant(s.NotBefore)}}
 	}
 	return nil
 }
@@ -157,7 +157,7 @@ func outage(all rows, name string, o ledger.Outage) []Wait {
 	if o.Since.IsZero() {
 		return nil
 	}
-	w := Wait{What: "the " + name + " gives no answer", Detail: cut(o.Reason), Who: nobody, Since: Instant(o.Since)}
+	w := Wait{What: "The " + name + " gives no answer", Detail: cut(o.Reason), Who: nobody, Since: Instant(o.Since)}
 	if all.now.Before(o.NotBefore) {
 		w.What += " and is asked again at " + when(o.NotBefore)
 		w.Until = Instant(o.NotBefore)
