@@ -41,7 +41,7 @@ func TestDashboardFollowsAMigration(t *testing.T) {
 	b.refresh()
 	b.waitFor("it shows what runs", "document.querySelector('main > section').dataset.state === 'running'")
 	last := eval[string](b, "[...document.querySelectorAll('details.window')].at(-1).dataset.key") // it is open for a while yet
-	window := "details[data-key=" + last + "]"
+	window := `details[data-key="` + last + `"]`
 	b.do("unfold a window", chromedp.Click(chromedp.CSS(window+" > summary")), chromedp.EmulateViewport(1280, 500))
 	eval[chromedp.Void](b, "document.querySelector('"+window+" > summary').focus(); scrollTo(0, 300)")
 	for range 3 {

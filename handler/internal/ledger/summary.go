@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -153,7 +154,20 @@ func (s *Summary) takeIn(w Window) {
 	for typ, n := range w.CountsByType {
 		s.ByType[typ] += n
 	}
-	s.insert(Segment{Since: millisOf(w.Since), Till: millisOf(w.Till), Windows: 1, Exported: w.ExportedLines(), Imported: w.Imported(), Refused: w.RefusedCount, Failed: failed})
+	exported, imported := w.ExportedLines(), w.Imported()
+	if len(w.Payloads) == 0 { // nothing in it, or the original's: 0 where it does not say
+		exported, imported = figure(w.ExportedCount)-w.SearchParameterCount, figure(w.ImportedCount)
+	}
+	s.insert(Segment{Since: millisOf(w.Since), Till: millisOf(w.Till), Windows: 1, Exported: max(exported, 0), Imported: imported, Refused: w.RefusedCount, Failed: failed})
+}
+
+// figure is a number that the original keeps as text, 0 when it is none.
+func figure(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // insert puts a segment in its place. Those that overlap become one (windows of types cover the same time), and when there are too

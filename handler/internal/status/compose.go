@@ -39,7 +39,8 @@ func (r *Reader) status(all rows) Status {
 // count fills in the numbers of windows, exports and imports.
 func (s *Status) count(all rows) {
 	w := &s.Windows
-	w.Done, w.Open = all.chunk.Totals.Windows, len(all.open)
+	w.Done, w.Open = all.chunk.Totals.Windows+int64(all.chunk.Takeover.Complete), len(all.open)
+	w.Adopting, w.Repairs = count(all.open, ledger.Adopting), len(all.chunk.Repairs)
 	w.Planned, w.Exporting, w.Exported = count(all.open, ledger.Planned), count(all.open, ledger.Exporting), count(all.open, ledger.Exported)
 	w.Importing, w.Splitting, w.Held = count(all.open, ledger.Importing), count(all.open, ledger.Splitting), count(all.open, ledger.Held)
 	s.Exports.Running, s.Exports.Done, s.Imports.Done = w.Exporting, w.Done, w.Done
@@ -83,11 +84,11 @@ func (r *Reader) state(all rows, s Status) (State, string) {
 	held := count(all.open, ledger.Held)
 	acts := 0
 	for _, w := range s.Waiting {
-		if w.Act && w.Window == 0 {
+		if w.Act && w.Window == nil {
 			acts++
 		}
 	}
-	idle := len(all.open) == 0
+	idle := len(all.open)+len(all.chunk.Repairs) == 0
 	switch {
 	case acts > 0:
 		return Blocked, s.Waiting[firstAct(s.Waiting)].What
@@ -121,7 +122,7 @@ const slackBehind = 10 * time.Minute
 
 func firstAct(waits []Wait) int {
 	for i, w := range waits {
-		if w.Act && w.Window == 0 {
+		if w.Act && w.Window == nil {
 			return i
 		}
 	}
@@ -129,7 +130,7 @@ func firstAct(waits []Wait) int {
 }
 
 func (r *Reader) finished(all rows) bool {
-	return r.Settings.SpecificRun && len(all.open) == 0 && !all.chunk.Watermark.Before(r.Settings.EndDate.Truncate(time.Millisecond))
+	return r.Settings.SpecificRun && len(all.open)+len(all.chunk.Repairs) == 0 && !all.chunk.Watermark.Before(r.Settings.EndDate.Truncate(time.Millisecond))
 }
 
 // atWork says what the open windows do.

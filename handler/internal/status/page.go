@@ -10,8 +10,11 @@ import (
 	"io"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
+
+	"fhirmigration/handler/internal/ledger"
 )
 
 var (
@@ -98,7 +101,7 @@ type placed struct {
 }
 
 // basePath is where a part of the status is in its JSON.
-type basePath struct{ Base string }
+type basePath struct{ List, Base string }
 
 // Of is where a member of that part is.
 func (p basePath) Of(member string) string { return p.Base + "." + member }
@@ -126,9 +129,11 @@ var pageFuncs = template.FuncMap{
 	"clock": func(t time.Time) string { return when(t) },
 	"path":  joined,
 	"indexed": func(list string, i int, w Window) placed {
-		return placed{basePath{fmt.Sprintf("%s.%d", list, i)}, w}
+		return placed{basePath{list, fmt.Sprintf("%s.%d", list, i)}, w}
 	},
 	"deref":     func(n int64) int64 { return n },
+	"text":      unbroken,
+	"upper":     upper,
 	"host":      hostOf,
 	"width":     func(share float64) string { return fmt.Sprintf("%.2f%%", share*100) },
 	"stateName": func(s State) string { return stateNames[s] },
@@ -171,6 +176,21 @@ func coarse(t time.Time) string {
 	return t.Format("2006-01-02 15:04")
 }
 
+// instants are dates and times in a sentence, which no line is to be broken within.
+var instants = regexp.MustCompile(`\d{4}-\d{2}-\d{2}( \d{2}:\d{2}(:\d{2})?( UTC)?)?`)
+
+// unbroken is a text of which no line is broken within an instant.
+func unbroken(text string) template.HTML {
+	return template.HTML(instants.ReplaceAllString(template.HTMLEscapeString(text), `<span class="nobreak">$0</span>`))
+}
+
+func upper(text string) string {
+	if text == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
 func checkMark(c Check) string {
 	switch {
 	case c.Clean == nil:
@@ -192,6 +212,9 @@ func checkTone(c Check) string {
 }
 
 func parameterState(s SearchParameters) string {
+	if s.State == string(ledger.ParametersDone) && s.Found == 0 {
+		return "The source has none"
+	}
 	return map[string]string{
 		"off": "Left alone", "waiting": "Copied before the first import", "copying": "Being copied", "deferred": "Put off",
 		"reindexing": "Copied; the destination is being reindexed", "failed": "Copied, but the destination could not be reindexed", "done": "Copied, and can be searched by",

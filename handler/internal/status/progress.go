@@ -33,10 +33,14 @@ func (r *Reader) progress(all rows) (p Progress) {
 	watermark := all.chunk.Watermark
 	p = Progress{MigratedTill: Instant(watermark), PlannedTill: Instant(all.chunk.PlannedTill), From: Instant(from), To: Instant(to),
 		Exported: all.chunk.Totals.Exported, Imported: all.chunk.Totals.Imported, Refused: all.chunk.Totals.Refused}
+	if o := all.chunk.Takeover; !o.At.IsZero() {
+		p.TakenOver = &TakenOver{o.At, o.Complete, o.Uncounted}
+		p.Exported, p.Imported = p.Exported+o.Exported, p.Imported+o.Imported
+	}
 	if span := to.Sub(from); span > 0 {
 		p.ShareOfTime = share(watermark.Sub(from).Seconds(), span.Seconds())
 	}
-	if s := all.summary.Servers; s.Source > 0 && s.SourceBefore >= 0 {
+	if s := all.summary.Servers; s.Source > 0 && s.SourceBefore > 0 { // counted before anything was migrated, it says nothing of now
 		p.ShareOfResources = share(float64(s.SourceBefore), float64(s.Source))
 	}
 	return p
@@ -83,7 +87,10 @@ func (r *Reader) lag(all rows) Lag {
 		return l
 	}
 	if r.Settings.SpecificRun {
-		l.Note = "a range run: it ends at " + when(r.Settings.EndDate)
+		l.Note = "of the range, which ends at " + when(r.Settings.EndDate)
+		if r.Settings.EndDate.Before(now) {
+			now = r.Settings.EndDate
+		}
 	}
 	seconds := now.Sub(all.chunk.Watermark).Seconds()
 	l.Seconds = &seconds

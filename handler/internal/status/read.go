@@ -126,8 +126,8 @@ func (r *Reader) windows(ctx context.Context, all *rows) error {
 	for _, o := range all.chunk.Open {
 		open = append(open, o.Number)
 	}
-	for n := all.chunk.JobID - 1; n >= 1 && len(last) < recentLooked; n-- {
-		if !all.chunk.Lists(n) {
+	for n := all.chunk.JobID - 1; n >= 0 && len(last) < recentLooked; n-- {
+		if !all.chunk.Pending(n) {
 			last = append(last, n)
 		}
 	}
@@ -151,7 +151,7 @@ func (r *Reader) windows(ctx context.Context, all *rows) error {
 
 // byNumber reads windows side by side and returns them in that order, without the numbers under which there is none.
 func (r *Reader) byNumber(ctx context.Context, numbers []int) (found []ledger.Window, _ error) {
-	read := make([]ledger.Window, len(numbers))
+	read, there := make([]ledger.Window, len(numbers)), make([]bool, len(numbers))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(sideBySide)
 	for i, number := range numbers {
@@ -160,12 +160,17 @@ func (r *Reader) byNumber(ctx context.Context, numbers []int) (found []ledger.Wi
 			if errors.Is(err, ledger.ErrNotWindow) || errors.Is(err, ledger.ErrNotFound) {
 				return nil
 			}
-			read[i] = w
+			read[i], there[i] = w, err == nil
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(read, func(w ledger.Window) bool { return w.Number == 0 }), nil
+	for i, w := range read {
+		if there[i] {
+			found = append(found, w)
+		}
+	}
+	return found, nil
 }

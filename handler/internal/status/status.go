@@ -77,11 +77,20 @@ type Progress struct {
 	Exported         int64      `json:"exported"`                   // lines, of windows that are done
 	Imported         int64      `json:"imported"`
 	Refused          int64      `json:"refused"`
+	TakenOver        *TakenOver `json:"takenOver,omitempty"`
+}
+
+// TakenOver is what the original had done when the migration was taken over from it. Its windows and lines are among the numbers above,
+// as far as its rows give any.
+type TakenOver struct {
+	At        time.Time `json:"at"`
+	Complete  int       `json:"complete"`            // windows
+	Uncounted int       `json:"uncounted,omitempty"` // those of them whose row has no figures
 }
 
 // Lag is how far the migration is behind the source.
 type Lag struct {
-	Seconds *float64 `json:"seconds,omitempty"` // the source's now less MigratedTill
+	Seconds *float64 `json:"seconds,omitempty"` // the source's now, or EndDate where that is earlier, less MigratedTill
 	Clock   string   `json:"clock"`             // whose now: "source", or "handler" where the source's clock is not known yet
 	Note    string   `json:"note,omitempty"`
 }
@@ -108,7 +117,7 @@ type Wait struct {
 	Since  *time.Time `json:"since,omitempty"`
 	Until  *time.Time `json:"until,omitempty"` // when it ends or is tried again, by the handler's clock
 	Detail string     `json:"detail,omitempty"`
-	Window int        `json:"window,omitempty"`
+	Window *int       `json:"window,omitempty"` // the window that is held
 	Do     []Action   `json:"actions,omitempty"`
 }
 
@@ -140,7 +149,9 @@ type WindowCounts struct {
 	Importing int   `json:"importing"`
 	Splitting int   `json:"splitting"`
 	Held      int   `json:"held"`
-	Empty     int   `json:"empty"` // stretches passed over without a window
+	Adopting  int   `json:"adopting"` // exported by the original; its imports are being looked at
+	Repairs   int   `json:"repairs"`  // closed by the original, and to be opened again
+	Empty     int   `json:"empty"`    // stretches passed over without a window
 }
 
 // Jobs are exports or imports of windows.

@@ -40,10 +40,10 @@ type tickMark struct {
 
 var kindNames = map[Kind]string{
 	"done": "done", Closed: "done or empty", Empty: "empty", "exporting": "exporting", "exported": "exported", "importing": "importing",
-	"planned": "planned", "splitting": "splitting", "held": "held", Failing: "open, after failed attempts",
+	"planned": "planned", "splitting": "splitting", "adopting": "being taken over", "held": "held", Failing: "open, after failed attempts",
 }
 
-var kindOrder = []Kind{"done", Closed, Empty, "importing", "exported", "exporting", "planned", "splitting", Failing, "held"}
+var kindOrder = []Kind{"done", Closed, Empty, "importing", "exported", "exporting", "planned", "splitting", "adopting", Failing, "held"}
 
 // patterns are what tells kinds apart without colours.
 var patterns = map[Kind]string{"held": "stripes", Failing: "stripes", "importing": "dots", Empty: "hatch"}
@@ -66,7 +66,7 @@ func strips(t Timeline) []strip {
 	all := []strip{draw("whole", "", *t.From, *t.To, t.Stretches)}
 	var from, to time.Time
 	for _, s := range t.Stretches {
-		if s.Window == 0 {
+		if !s.Open {
 			continue
 		}
 		if from.IsZero() || s.Since.Before(from) {
@@ -97,12 +97,12 @@ func draw(id, caption string, from, to time.Time, stretches []Stretch) strip {
 		}
 		counts[stretch.Kind] += max(stretch.Windows, 1)
 		x, end := at(stretch.Since), at(stretch.Till)
-		if stretch.Window > 0 && end-x < thinnest {
+		if stretch.Open && end-x < thinnest {
 			end = min(x+thinnest, 100)
 			x = end - thinnest
 		}
 		b := bar{Kind: stretch.Kind, X: hundredths(x), Width: hundredths(end - x), Y: "0", Height: fmt.Sprint(stripHeight), Pattern: patterns[stretch.Kind], Title: stretch.title()}
-		if stretch.Window > 0 {
+		if stretch.Open {
 			height := float64(stripHeight) / float64(lanes)
 			b.Y, b.Height = fmt.Sprintf("%.1f", float64(lane[i])*height), fmt.Sprintf("%.1f", height)
 		}
@@ -129,7 +129,7 @@ func inLanes(stretches []Stretch) (lane []int, lanes int) {
 	lane, lanes = make([]int, len(stretches)), 1
 	var order []int
 	for i, s := range stretches {
-		if s.Window > 0 {
+		if s.Open {
 			order = append(order, i)
 		}
 	}
@@ -154,7 +154,7 @@ func hundredths(n float64) string { return fmt.Sprintf("%.3f%%", n) }
 func (s Stretch) title() string {
 	var b strings.Builder
 	switch {
-	case s.Window > 0:
+	case s.Open:
 		fmt.Fprintf(&b, "Window %d", s.Window)
 		if s.Type != "" {
 			b.WriteString(", " + s.Type)

@@ -35,7 +35,7 @@ func (r *Reader) Tick(ctx context.Context, budget time.Duration) (t TickSummary,
 	within, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	chunk, err := r.Ledger.Chunk(within)
-	if errors.Is(err, ledger.ErrNotFound) || err == nil && len(chunk.Pinned) == 0 {
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && (chunk.Foreign || len(chunk.Pinned) == 0) {
 		return t, nil // nothing is planned yet; rows that are there are the original's, which are still to be taken over
 	}
 	if err != nil {

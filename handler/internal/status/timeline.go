@@ -34,7 +34,8 @@ type Stretch struct {
 	Since   time.Time `json:"since"`
 	Till    time.Time `json:"till"`
 	Kind    Kind      `json:"kind"`
-	Window  int       `json:"window,omitempty"`  // its number, of one that is open
+	Open    bool      `json:"open,omitempty"`    // it is one window, which is open
+	Window  int       `json:"window"`            // its number then
 	Type    string    `json:"type,omitempty"`    // in type mode
 	Windows int64     `json:"windows,omitempty"` // how many it stands for
 	Lines   int64     `json:"lines,omitempty"`
@@ -58,7 +59,7 @@ func timeline(all rows, from, to *time.Time) (t Timeline, empty int) {
 		if w.Phase() != ledger.Held && failedAttempts(w) > 0 {
 			kind = Failing
 		}
-		t.Stretches = append(t.Stretches, Stretch{Since: w.Since, Till: w.Till, Kind: kind, Window: w.Number, Type: w.ResourceType, Windows: 1,
+		t.Stretches = append(t.Stretches, Stretch{Since: w.Since, Till: w.Till, Kind: kind, Open: true, Window: w.Number, Type: w.ResourceType, Windows: 1,
 			Lines: w.ExportedLines(), Refused: w.RefusedCount, Failed: failedAttempts(w)})
 	}
 	return t, empty
@@ -116,15 +117,17 @@ func withGaps(closed []Stretch, all rows, from, planned time.Time) (stretches []
 
 // behind is how many numbers below JobID were closed and are neither in the summary nor among those read.
 func (all rows) behind() int {
-	next := max(all.summary.Next, 1)
+	next := max(all.summary.Next, 1) // there is no number 0 but in a migration that was taken over
 	n := max(all.chunk.JobID-next, 0)
-	for _, o := range all.chunk.Open {
-		if o.Number >= next {
-			n--
+	for _, pending := range [][]ledger.OpenWindow{all.chunk.Open, all.chunk.Repairs} {
+		for _, o := range pending {
+			if o.Number >= next {
+				n--
+			}
 		}
 	}
 	for _, number := range all.summary.Behind {
-		if !all.chunk.Lists(number) {
+		if !all.chunk.Pending(number) {
 			n++
 		}
 	}

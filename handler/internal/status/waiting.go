@@ -112,12 +112,12 @@ func heldWaits(all rows) (waits []Wait) {
 			if n := len(w.AttemptLog); n > 0 {
 				since = w.AttemptLog[n-1].At
 			}
-			waits = append(waits, Wait{What: fmt.Sprintf("Window %d is held", w.Number), Detail: cut(w.HeldReason), Who: operator, Act: true, Window: w.Number,
+			waits = append(waits, Wait{What: fmt.Sprintf("Window %d is held", w.Number), Detail: cut(w.HeldReason), Who: operator, Act: true, Window: &w.Number,
 				Since: Instant(since), Do: windowActions(w)})
 		}
 	}
 	if held > maxHeldShown {
-		waits = append(waits, Wait{What: fmt.Sprintf("%s more are held", many(int64(held-maxHeldShown), "window", "windows")), Who: operator, Act: true})
+		waits = append(waits, Wait{What: fmt.Sprintf("%s more are held", many(int64(held-maxHeldShown), "window", "windows")), Who: operator, Act: true, Window: new(int)})
 	}
 	return waits
 }

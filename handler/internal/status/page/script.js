@@ -38,6 +38,11 @@
         have.insertBefore(document.importNode(child, true), at);
         continue;
       }
+      while (at !== match && !keyOf(at)) { // an element that is moved would lose its focus: what is in its way goes instead
+        const next = at.nextSibling;
+        at.remove();
+        at = next;
+      }
       if (match !== at) have.insertBefore(match, at);
       bring(match, child);
       at = match.nextSibling;
@@ -79,7 +84,9 @@
     }
     const page = new DOMParser().parseFromString(await reply.text(), "text/html");
     const before = byId("headline")?.textContent;
+    const focused = document.activeElement;
     for (const part of ["header.top", "main"]) bring(document.querySelector(part), page.querySelector(part));
+    if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
     document.title = page.title;
     const now = byId("headline")?.textContent;
     if (now !== before) say(now);
