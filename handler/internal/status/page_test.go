@@ -221,30 +221,6 @@ func TestPageOfEveryState(t *testing.T) {
 	}
 }
 
-// The page of ten thousand windows, with as many open and held as there can be, each with a long story.
-func TestPageIsSmall(t *testing.T) {
-	t.Parallel()
-	r := newRig(t).begin()
-	for n := range 10_000 {
-		r.window(float64(n)/30, float64(n+1)/30, r.done(10, 0))
-	}
-	long := strings.Repeat("a reason that goes on and on ", 100)
-	var stages []stage
-	for range 4 {
-		stages = append(stages, r.failed(long))
-	}
-	for n := range 250 {
-		r.window(334+float64(n)/10, 334+float64(n+1)/10, append(stages, r.held(long))...)
-	}
-	for r.tick().TakenIn > 0 {
-	}
-	text, _ := pageOf(t, r.read())
-	if len(text) > 500_000 {
-		t.Errorf("%d bytes", len(text))
-	}
-	t.Logf("%d bytes", len(text))
-}
-
 func TestTicks(t *testing.T) {
 	t.Parallel()
 	for span, want := range map[time.Duration]string{

@@ -161,12 +161,14 @@ func TestUnknownIsAbsent(t *testing.T) {
 	}
 }
 
-// With ten thousand windows behind it a read costs no more than with ten, and its answer is not much longer.
+// With ten thousand windows behind it a read costs no more than with twenty, and its answer is not much longer. With as many held as there
+// can be, each with a long story, the page is still small.
 func TestReadsDoNotGrow(t *testing.T) {
 	t.Parallel()
 	var calls, size [2]int
+	var r *rig
 	for i, windows := range []int{20, 10_000} {
-		r := newRig(t).begin()
+		r = newRig(t).begin()
 		for n := range windows {
 			r.window(float64(n)/30, float64(n+1)/30, r.done(10, 0))
 		}
@@ -189,5 +191,18 @@ func TestReadsDoNotGrow(t *testing.T) {
 	}
 	if calls[1] > calls[0] || calls[1] > 30 || size[1] > 200_000 {
 		t.Errorf("calls %v, bytes %v", calls, size)
+	}
+	long := strings.Repeat("a reason that goes on and on ", 100)
+	var stages []stage
+	for range 4 {
+		stages = append(stages, r.failed(long))
+	}
+	for n := range 250 {
+		r.window(334+float64(n)/10, 334+float64(n+1)/10, append(stages, r.held(long))...)
+	}
+	began := time.Now()
+	text, _ := pageOf(t, r.read())
+	if took := time.Since(began); len(text) > 500_000 || took > time.Second {
+		t.Errorf("the page has %d bytes and took %s", len(text), took)
 	}
 }
