@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"testing"
@@ -234,6 +235,21 @@ func TestTicks(t *testing.T) {
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: %v, want %s", span, got, want)
+		}
+	}
+}
+
+// BenchmarkPage reads a ledger with ten thousand windows behind it and renders the page.
+func BenchmarkPage(b *testing.B) {
+	r := newRig(b).begin()
+	for n := range 10_000 {
+		r.window(float64(n)/30, float64(n+1)/30, r.done(10, 0))
+	}
+	for r.tick().TakenIn > 0 {
+	}
+	for b.Loop() {
+		if err := WritePage(io.Discard, r.read()); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -23,14 +23,14 @@ func day(n float64) time.Time { return day0.Add(time.Duration(n * 24 * float64(t
 // rig is a ledger that a migration has left behind half-way, and a Reader of it.
 type rig struct {
 	*Reader
-	t     *testing.T
+	t     testing.TB
 	now   time.Time
 	calls int // to tables
 	chunk ledger.Chunk
 }
 
 // newRig makes an empty ledger. changed are app settings without AZURE_.
-func newRig(t *testing.T, changed ...string) *rig {
+func newRig(t testing.TB, changed ...string) *rig {
 	t.Helper()
 	environ := []string{"AZURE_SourceUri=https://source.example", "AZURE_DestinationUri=https://destination.example",
 		"AZURE_StagingStorageUri=https://tables.example", "AZURE_BlobStorageUri=https://blobs.example"}
@@ -76,7 +76,7 @@ func (r *rig) must(err error) {
 }
 
 // got is the value of a call that must not fail.
-func got[T any](t *testing.T) func(T, error) T {
+func got[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {

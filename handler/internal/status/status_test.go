@@ -202,7 +202,7 @@ func TestReadsDoNotGrow(t *testing.T) {
 	}
 	began := time.Now()
 	text, _ := pageOf(t, r.read())
-	if took := time.Since(began); len(text) > 500_000 || took > time.Second {
+	if took := time.Since(began); len(text) > 500_000 || took > 5*time.Second { // alone on a machine it takes a tenth of a second: BenchmarkPage
 		t.Errorf("the page has %d bytes and took %s", len(text), took)
 	}
 }
