@@ -44,6 +44,9 @@ param importTimerSchedule string = '*/30 * * * * *'
 @description('When the timer of checks fires.')
 param verifyTimerSchedule string = '*/30 * * * * *'
 
+@description('Whether the timers fire. False keeps everything as it is: before the first start, and after the cutover.')
+param timersEnabled bool = true
+
 // The FHIR services
 
 @description('Resource id of the source: a Microsoft.HealthcareApis/workspaces/fhirservices or a Microsoft.HealthcareApis/services (Azure API for FHIR). Empty when it is in another tenant: then sourceUri, and roles given there by hand.')
@@ -251,6 +254,9 @@ var hostSettings = union(environment().name == 'AzureCloud' ? {
   ExportTimerSchedule: exportTimerSchedule
   ImportTimerSchedule: importTimerSchedule
   VerifyTimerSchedule: verifyTimerSchedule
+  'AzureWebJobs.ExportTimer.Disabled': timersEnabled ? 'false' : 'true'
+  'AzureWebJobs.ImportTimer.Disabled': timersEnabled ? 'false' : 'true'
+  'AzureWebJobs.VerifyTimer.Disabled': timersEnabled ? 'false' : 'true'
 })
 
 // What follows from the resources.

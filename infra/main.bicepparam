@@ -25,6 +25,9 @@ param exportTimerSchedule = '*/30 * * * * *'
 param importTimerSchedule = '*/30 * * * * *'
 param verifyTimerSchedule = '*/30 * * * * *'
 
+// Set to false to publish without starting, and when the cutover is done.
+param timersEnabled = true
+
 // Storage
 
 // The account of the tool that you ran before, to go on with its tables (docs/migration-guide.md). Empty: a new account.

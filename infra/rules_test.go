@@ -320,6 +320,9 @@ func checkSettings(templates map[string]*template, root string) (findings []stri
 			if !strings.Contains(main, "\n  "+m[1]+": ") {
 				findings = append(findings, fmt.Sprintf("%s needs the app setting %s, which main.bicep does not set", f, m[1]))
 			}
+			if off := "'AzureWebJobs." + filepath.Base(filepath.Dir(f)) + ".Disabled': timersEnabled ? 'false' : 'true'"; !strings.Contains(main, off) {
+				findings = append(findings, fmt.Sprintf("main.bicep does not switch the timer of %s", f))
+			}
 		}
 	}
 	return findings
