@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fhirmigration/handler/internal/access"
+	"fhirmigration/handler/internal/event"
 	"fhirmigration/handler/internal/routes"
 	"fhirmigration/handler/internal/settings"
 )
@@ -48,9 +49,9 @@ func run(ctx context.Context, environ []string, clock func() time.Time, stdout i
 	}
 	started := log.With("version", version, "commit", commit(), "port", port)
 	if options.SettingsError != nil {
-		started.Error("handler started, but does nothing: "+options.SettingsError.Error(), "event", "Settings")
+		started.Error("handler started, but does nothing: "+options.SettingsError.Error(), "event", event.Settings)
 	} else {
-		started.Info("handler started", "settings", set)
+		started.Info("handler started", "event", event.Started, "settings", set)
 	}
 	return serve(ctx, listener, routes.New(options))
 }

@@ -1,8 +1,7 @@
 // Package event lists the names under which the handler's log lines can be found: the property "event" of a line. The first ones are
 // those of the durable original's telemetry, so that its dashboard's queries can be ported; the others are what it had no word for.
 //
-// This list is the only place where a name is written: whoever logs one uses its constant, and whoever queries the log (an alert, a
-// dashboard) is tested against All.
+// Whoever logs an event and whoever queries the log for one (an alert, a dashboard) is held against this list by a test.
 package event
 
 // The original's events.
@@ -29,12 +28,14 @@ const (
 	Settings = "Settings"
 	// Started is the start of a handler.
 	Started = "Started"
-	// Step is a timer's step that failed.
+	// Step is a step of a timer, or a call of a function, that failed.
 	Step = "Step"
 	// Held is a window that waits for an operator.
 	Held = "Held"
 	// Outage is a service that gives no answer, or answers again.
 	Outage = "Outage"
+	// Retired is a source that answers exports alone.
+	Retired = "Retired"
 	// SearchParameters is about the custom search parameters and the reindex.
 	SearchParameters = "SearchParameters"
 	// Preflight is a look at exported files for what an import would stumble over.
@@ -49,6 +50,6 @@ const (
 func All() []string {
 	return []string{
 		Export, Import, ImportTill, SurfaceCheck, DeepCheck, ExportRetries, MaxExportRetriesCleared,
-		Settings, Started, Step, Held, Outage, SearchParameters, Preflight, Operator, TakenOver,
+		Settings, Started, Step, Held, Outage, Retired, SearchParameters, Preflight, Operator, TakenOver,
 	}
 }

@@ -159,7 +159,7 @@ func (t *tick) runsFor(w ledger.Window) time.Duration {
 // in two halves, unless it is out of attempts.
 func (t *tick) cancelStuckExport(ctx context.Context, w ledger.Window) (_ ledger.Window, tooLarge string, _ error) {
 	reason := fmt.Sprintf("no end %s after it was started", t.runsFor(w).Round(time.Second))
-	t.Log.Warn("export is stuck", "event", "Export", "window", w.Number, "exportId", w.ExportID, "reason", reason)
+	t.Log.Warn("export is stuck", "event", "Export", "window", w.Number, "exportId", w.ExportID, "reason", reason, exportTelemetry(w, jobFailed, ledger.Unknown, reason))
 	cancelled := w
 	if err := t.Source.CancelExport(ctx, w.ExportStatusURL); passing(err) {
 		next, err := t.wait(ctx, w, err)
@@ -215,7 +215,8 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 	next, moveErr := w.ExportDone(ledger.Manifest{CountsByType: m.CountsByType(), SearchParameters: m.SearchParameters(), Payloads: payloads}, counted, t.Clock())
 	next, saved, err := t.save(ctx, w, next, moveErr)
 	if saved {
-		t.Log.Info("export completed", "event", "Export", "window", w.Number, "exportId", w.ExportID, "lines", m.Lines(), "files", len(m.Files), "sourceCount", counted, "payloads", len(payloads))
+		t.Log.Info("export completed", "event", "Export", "window", w.Number, "exportId", w.ExportID, "lines", m.Lines(), "files", len(m.Files), "sourceCount", counted, "payloads", len(payloads),
+			exportTelemetry(w, jobCompleted, m.Lines(), ""))
 	}
 	return next, "", err
 }
@@ -243,7 +244,7 @@ func payloadSlices(files []staging.File, fileCount int) (payloads []ledger.Slice
 
 // failExport records a failed attempt of an export.
 func (t *tick) failExport(ctx context.Context, w ledger.Window, reason string) (_ ledger.Window, tooLarge string, _ error) {
-	t.Log.Warn("export failed", "event", "Export", "window", w.Number, "exportId", w.ExportID, "reason", reason)
+	t.Log.Warn("export failed", "event", "Export", "window", w.Number, "exportId", w.ExportID, "reason", reason, exportTelemetry(w, jobFailed, ledger.Unknown, reason))
 	next, moveErr := w.ExportFailed(reason, t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
 	next, _, err := t.save(ctx, w, next, moveErr)
 	return next, "", err

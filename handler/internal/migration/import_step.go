@@ -107,6 +107,7 @@ func (t *tick) followImports(ctx context.Context, w ledger.Window) (_ ledger.Win
 		if next, saved, err = t.save(ctx, w, next, nil); !saved {
 			return next, len(due), errors.Join(append(moveErrs, err)...)
 		}
+		t.logCompleted(w, next)
 	}
 	if next.Phase() == ledger.Importing && next.CompletedCount == len(next.Payloads) {
 		next, err = t.finishWindow(ctx, next, files)

@@ -58,6 +58,13 @@ func New(o Options) *Migration {
 	return &Migration{Options: o, callTime: CallTime(o.Settings)}
 }
 
+// Logging is m with another log: that of one invocation.
+func (m *Migration) Logging(log *slog.Logger) *Migration {
+	logging := *m
+	logging.Log = log
+	return &logging
+}
+
 // CallTime is how long one call to a FHIR service may take: 100 s, as the status of an import answers up to 60 s late, but
 // never more than three quarters of a step's budget.
 func CallTime(s settings.Settings) time.Duration {
@@ -205,7 +212,7 @@ func (t *tick) updateChunk(ctx context.Context, change func(ledger.Chunk) (ledge
 			return false, err
 		}
 		if !saved.Watermark.Equal(t.chunk.Watermark) {
-			t.Log.Info("migrated till", "event", "ImportTill", "till", ledger.FormatInstant(saved.Watermark), "openWindows", len(saved.Open))
+			t.Log.Info("migrated till", "event", "ImportTill", "till", ledger.FormatInstant(saved.Watermark), "openWindows", len(saved.Open), "Till", ledger.FormatInstant(saved.Watermark))
 		}
 		t.chunk = saved
 		return true, nil

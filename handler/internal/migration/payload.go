@@ -103,7 +103,7 @@ func (t *tick) postImport(ctx context.Context, w ledger.Window, i int, files []s
 	next, moveErr := w.ImportStarted(i, statusURL, fhir.JobID(statusURL), t.Clock(), t.nextPoll(nil))
 	next, saved, err := t.save(ctx, w, next, moveErr)
 	if saved {
-		t.Log.Info("import started", "event", "Import", "window", w.Number, "payload", i+1, "importId", fhir.JobID(statusURL), "lines", p.Lines)
+		t.Log.Info("import started", "event", "Import", "window", w.Number, "payload", i+1, "importId", fhir.JobID(statusURL), "lines", p.Lines, importTelemetry(next, i, jobStarted, ""))
 	}
 	return next, err
 }

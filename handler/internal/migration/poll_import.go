@@ -106,7 +106,7 @@ func (t *tick) applyImport(ctx context.Context, w ledger.Window, i int, o import
 // halves; after another one its files are looked at where they may be the cause.
 func (t *tick) importFailed(w ledger.Window, i int, cause error, files []staging.File) (ledger.Window, error) {
 	p, reason := w.Payloads[i], cause.Error()
-	t.Log.Warn("import failed", "event", "Import", "window", w.Number, "payload", i+1, "importId", fhir.JobID(p.StatusURL), "reason", reason)
+	t.Log.Warn("import failed", "event", "Import", "window", w.Number, "payload", i+1, "importId", fhir.JobID(p.StatusURL), "reason", reason, importTelemetry(w, i, jobFailed, reason))
 	next, err := w.ImportFailed(i, reason, t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
 	if err != nil || next.Phase() == ledger.Held {
 		return next, err

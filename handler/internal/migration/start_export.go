@@ -156,7 +156,7 @@ func (t *tick) saveExportStarted(ctx context.Context, w ledger.Window, owner, st
 		next, err = t.Ledger.SaveWindow(ctx, next)
 		if err == nil {
 			t.Log.Info("export started", "event", "Export", "window", next.Number, "type", next.ResourceType, "exportId", next.ExportID,
-				"since", ledger.FormatInstant(next.Since), "till", ledger.FormatInstant(next.Till))
+				"since", ledger.FormatInstant(next.Since), "till", ledger.FormatInstant(next.Till), exportTelemetry(next, jobStarted, ledger.Unknown, ""))
 			return next, nil
 		}
 		if !errors.Is(err, ledger.ErrConflict) {

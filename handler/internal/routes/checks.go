@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"fhirmigration/handler/internal/event"
 	"fhirmigration/handler/internal/ledger"
 	"fhirmigration/handler/internal/verify"
 )
@@ -28,7 +29,7 @@ func (o Options) checks(r chi.Router) {
 			if err != nil {
 				return 0, verify.Report{}, err
 			}
-			report, err := o.Verify.Get(ctx, kind, number)
+			report, err := o.verify(ctx).Get(ctx, kind, number)
 			return http.StatusOK, report, err
 		}))
 		r.Post(path, o.check(func(ctx context.Context, r *http.Request) (int, verify.Report, error) {
@@ -39,7 +40,7 @@ func (o Options) checks(r chi.Router) {
 			if err != nil {
 				return 0, verify.Report{}, err
 			}
-			report, err := o.Verify.Cancel(ctx, kind, number)
+			report, err := o.verify(ctx).Cancel(ctx, kind, number)
 			return http.StatusOK, report, err
 		}))
 	}
@@ -88,13 +89,13 @@ func (o Options) startCheck(ctx context.Context, kind verify.Kind, q url.Values)
 	if err != nil {
 		return 0, verify.Report{}, err
 	}
-	report, err := o.Verify.Start(ctx, request)
+	report, err := o.verify(ctx).Start(ctx, request)
 	if err != nil {
 		return 0, report, err
 	}
-	stepped, err := o.Verify.Step(ctx, report.Run, checkTime)
+	stepped, err := o.verify(ctx).Step(ctx, report.Run, checkTime)
 	if err != nil { // the run is there, and the timer goes on with it
-		o.Log.Error("first step failed", "function", kind, "run", report.Run, "error", err.Error())
+		o.log(ctx).Error("first step failed", "event", event.Step, "function", kind, "run", report.Run, "error", err.Error())
 		return http.StatusAccepted, report, nil
 	}
 	if stepped.State == ledger.RunRunning {

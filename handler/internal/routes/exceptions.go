@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"fhirmigration/handler/internal/event"
 	"fhirmigration/handler/internal/ledger"
 	"fhirmigration/handler/internal/migration"
 )
@@ -57,7 +58,7 @@ func viewOf(e ledger.Exception) exceptionView {
 func (o Options) exceptions(r chi.Router) {
 	r.Get("/api/Exceptions", o.function(func(ctx context.Context, r *http.Request) (int, any, error) { return o.listExceptions(ctx, r) }))
 	r.Post("/api/Exceptions/{id}/retry", o.function(func(ctx context.Context, r *http.Request) (int, any, error) {
-		e, err := o.Migration.RetryException(ctx, chi.URLParam(r, "id"))
+		e, err := o.migration(ctx).RetryException(ctx, chi.URLParam(r, "id"))
 		return http.StatusAccepted, viewOf(e), err
 	}))
 	r.Post("/api/Exceptions/{id}/accept", o.function(func(ctx context.Context, r *http.Request) (int, any, error) {
@@ -65,7 +66,7 @@ func (o Options) exceptions(r chi.Router) {
 		if err != nil {
 			return 0, nil, err
 		}
-		e, err := o.Migration.AcceptException(ctx, chi.URLParam(r, "id"), by, note)
+		e, err := o.migration(ctx).AcceptException(ctx, chi.URLParam(r, "id"), by, note)
 		return http.StatusOK, viewOf(e), err
 	}))
 }
@@ -143,7 +144,7 @@ func (o Options) function(answer func(context.Context, *http.Request) (int, any,
 func (o Options) within(limit time.Duration, answer func(context.Context, *http.Request) (int, any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if o.SettingsError != nil {
-			o.Log.Error("nothing is done: "+o.SettingsError.Error(), "function", r.URL.Path)
+			o.log(r.Context()).Error("nothing is done: "+o.SettingsError.Error(), "event", event.Settings, "function", r.URL.Path)
 			writeJSON(w, http.StatusInternalServerError, map[string]string{"error": o.SettingsError.Error()})
 			return
 		}
@@ -162,7 +163,7 @@ func (o Options) within(limit time.Duration, answer func(context.Context, *http.
 func (o Options) failed(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err)
 	if status >= http.StatusInternalServerError {
-		o.Log.Error("function failed", "function", r.URL.Path, "error", err.Error())
+		o.log(r.Context()).Error("function failed", "event", event.Step, "function", r.URL.Path, "error", err.Error())
 	}
 	writeJSON(w, status, map[string]string{"error": err.Error()})
 }

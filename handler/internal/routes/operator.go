@@ -27,14 +27,14 @@ type windowView struct {
 // operator are the routes of an operator's actions. Each takes {"by", "reason"} and is noted in the ledger.
 func (o Options) operator(r chi.Router) {
 	r.Post("/api/Pause", o.action(func(ctx context.Context, _ *http.Request, c migration.Caller) (any, error) {
-		wish, err := o.Migration.Pause(ctx, c)
+		wish, err := o.migration(ctx).Pause(ctx, c)
 		return map[string]any{"paused": true, "since": wish.At, "next": "what runs is followed; POST /api/Resume ends the pause"}, err
 	}))
 	r.Post("/api/Resume", o.action(func(ctx context.Context, _ *http.Request, c migration.Caller) (any, error) {
-		return map[string]any{"paused": false}, o.Migration.Resume(ctx, c)
+		return map[string]any{"paused": false}, o.migration(ctx).Resume(ctx, c)
 	}))
 	r.Post("/api/StartNow", o.action(func(ctx context.Context, _ *http.Request, c migration.Caller) (any, error) {
-		return map[string]string{"next": "the next tick of ExportTimer plans up to the live end, less the safety lag"}, o.Migration.StartNow(ctx, c)
+		return map[string]string{"next": "the next tick of ExportTimer plans up to the live end, less the safety lag"}, o.migration(ctx).StartNow(ctx, c)
 	}))
 	r.Post("/api/Drain", o.action(func(ctx context.Context, _ *http.Request, c migration.Caller) (any, error) {
 		wish, err := o.Migration.Drain(ctx, c)
@@ -46,24 +46,24 @@ func (o Options) operator(r chi.Router) {
 		return map[string]any{"maxExportRetries": 0, "was": cleared, "next": "what is due starts with the next tick"}, err
 	}))
 	r.Post("/api/AcceptSettings", o.action(func(ctx context.Context, _ *http.Request, c migration.Caller) (any, error) {
-		changed, err := o.Migration.AcceptSettings(ctx, c)
+		changed, err := o.migration(ctx).AcceptSettings(ctx, c)
 		return map[string]string{"accepted": changed, "next": "planning goes on with the next tick; what was migrated before stays as it is"}, err
 	}))
 	r.Post("/api/Windows/{number}/release", o.windowAction("it goes on from where it stood with the next tick",
 		func(ctx context.Context, n int, c migration.Caller) (ledger.Window, error) {
-			return o.Migration.ReleaseWindow(ctx, n, c)
+			return o.migration(ctx).ReleaseWindow(ctx, n, c)
 		}))
 	r.Post("/api/Windows/{number}/retry", o.windowAction("the next tick makes a new attempt",
 		func(ctx context.Context, n int, c migration.Caller) (ledger.Window, error) {
-			return o.Migration.RetryWindow(ctx, n, c)
+			return o.migration(ctx).RetryWindow(ctx, n, c)
 		}))
 	r.Post("/api/Windows/{number}/acceptFindings", o.windowAction("its files are written without the lines that were found, then imported; those lines become exceptions",
 		func(ctx context.Context, n int, c migration.Caller) (ledger.Window, error) {
-			return o.Migration.AcceptFindings(ctx, n, c)
+			return o.migration(ctx).AcceptFindings(ctx, n, c)
 		}))
 	r.Post("/api/Windows/{number}/cancel", o.windowAction("the next attempt is made when the cancelled job has ended",
 		func(ctx context.Context, n int, c migration.Caller) (ledger.Window, error) {
-			return o.Migration.CancelWindow(ctx, n, c)
+			return o.migration(ctx).CancelWindow(ctx, n, c)
 		}))
 }
 

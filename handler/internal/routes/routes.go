@@ -19,6 +19,7 @@ import (
 
 	"fhirmigration/handler/internal/access"
 	"fhirmigration/handler/internal/cutover"
+	"fhirmigration/handler/internal/event"
 	"fhirmigration/handler/internal/migration"
 	"fhirmigration/handler/internal/status"
 	"fhirmigration/handler/internal/verify"
@@ -38,10 +39,10 @@ type Options struct {
 // New returns the handler of every route.
 func New(o Options) http.Handler {
 	r := chi.NewRouter()
-	r.Use(o.recovered)
+	r.Use(o.identified, o.recovered)
 	r.Get("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	r.Post("/ExportTimer", o.timer("ExportTimer", func(ctx context.Context) (any, error) { return o.Migration.ExportStep(ctx) }))
-	r.Post("/ImportTimer", o.timer("ImportTimer", func(ctx context.Context) (any, error) { return o.Migration.ImportStep(ctx) }))
+	r.Post("/ExportTimer", o.timer("ExportTimer", func(ctx context.Context) (any, error) { return o.migration(ctx).ExportStep(ctx) }))
+	r.Post("/ImportTimer", o.timer("ImportTimer", func(ctx context.Context) (any, error) { return o.migration(ctx).ImportStep(ctx) }))
 	r.Post("/VerifyTimer", o.timer("VerifyTimer", o.verifyTick))
 	o.exceptions(r)
 	o.searchParameters(r)
@@ -66,19 +67,19 @@ func (o Options) timer(name string, step func(context.Context) (any, error)) htt
 	return func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20)) // nothing in the envelope is needed
 		if o.SettingsError != nil {
-			o.Log.Error("nothing is done: "+o.SettingsError.Error(), "function", name)
+			o.log(r.Context()).Error("nothing is done: "+o.SettingsError.Error(), "event", event.Settings, "function", name)
 			http.Error(w, "app settings", http.StatusInternalServerError)
 			return
 		}
 		summary, err := step(r.Context())
 		if err != nil {
-			o.Log.Error("step failed", "function", name, "error", err.Error())
+			o.log(r.Context()).Error("step failed", "event", event.Step, "function", name, "error", err.Error())
 			http.Error(w, "step failed", http.StatusInternalServerError)
 			return
 		}
 		line, err := json.Marshal(summary)
 		if err != nil {
-			o.Log.Error("step summary", "function", name, "error", err.Error())
+			o.log(r.Context()).Error("step summary", "event", event.Step, "function", name, "error", err.Error())
 		}
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(invocation{Outputs: map[string]any{}, Logs: []string{string(line)}})
@@ -90,7 +91,7 @@ func (o Options) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if cause := recover(); cause != nil {
-				o.Log.Error("panic", "path", r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
+				o.log(r.Context()).Error("panic", "event", event.Step, "path", r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
 				http.Error(w, "internal error", http.StatusInternalServerError)
 			}
 		}()

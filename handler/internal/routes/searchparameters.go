@@ -40,7 +40,7 @@ func (o Options) searchParameters(r chi.Router) {
 		if !o.Migration.Settings.MigrateSearchParameters {
 			return 0, nil, badRequest("AZURE_MigrateSearchParameters is false: set it to true first")
 		}
-		err := o.Migration.RepeatSearchParameters(ctx)
+		err := o.migration(ctx).RepeatSearchParameters(ctx)
 		return http.StatusAccepted, map[string]string{"state": string(ledger.ParametersCopying), "next": "GET /api/SearchParameters tells how far it is"}, err
 	}))
 }

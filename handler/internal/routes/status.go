@@ -68,6 +68,6 @@ type verifySummary struct {
 // step's budget at most, so that both together stay far below the function's time-out.
 func (o Options) verifyTick(ctx context.Context) (any, error) {
 	summed, err := o.Status.Tick(ctx, o.Status.Settings.StepBudget()/4)
-	checked, checkErr := o.Verify.Tick(ctx)
+	checked, checkErr := o.verify(ctx).Tick(ctx)
 	return verifySummary{checked, summed}, errors.Join(err, checkErr)
 }

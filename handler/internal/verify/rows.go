@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"fhirmigration/handler/internal/event"
 	"fhirmigration/handler/internal/ledger"
 )
 
@@ -33,6 +34,9 @@ func (j *job) writeRows(ctx context.Context) error {
 		}
 	}
 	for i, row := range rows {
+		if j.request.Kind == Surface {
+			j.Log.Info("type counted", "event", event.SurfaceCheck, "run", j.run.Number, "Resource", row.Resource, "SourceCount", row.SourceCount, "DestinationCount", row.DestinationCount, "Result", row.Result)
+		}
 		if err := j.Ledger.InsertCheckResult(ctx, key, j.result.FirstRow+i, row); err != nil {
 			return err
 		}

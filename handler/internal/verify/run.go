@@ -63,6 +63,17 @@ func eventOf(kind Kind) string {
 	return "DeepCheck"
 }
 
+// resultOf is the outcome in the original's words.
+func resultOf(c Counts) string {
+	switch {
+	case c.Wrong() > 0:
+		return "Fail"
+	case c[NotVerifiable] > 0 || c.Sum() == 0:
+		return "NotVerifiable"
+	}
+	return "Pass"
+}
+
 func (v *Verify) seed() (int64, error) {
 	var b [8]byte
 	if _, err := io.ReadFull(v.Random, b[:]); err != nil {
@@ -199,7 +210,7 @@ func (j *job) advance(ctx context.Context, budget time.Duration) error {
 	if err := j.saveRun(ctx, next); err != nil {
 		return err
 	}
-	j.Log.Info("check done", "event", eventOf(j.request.Kind), "run", j.run.Number, "counts", j.result.Counts)
+	j.Log.Info("check done", "event", eventOf(j.request.Kind), "run", j.run.Number, "counts", j.result.Counts, "Result", resultOf(j.result.Counts))
 	return nil
 }
 

@@ -37,6 +37,13 @@ func New(o Options) *Verify {
 	return &Verify{o}
 }
 
+// Logging is v with another log: that of one invocation.
+func (v *Verify) Logging(log *slog.Logger) *Verify {
+	logging := *v
+	logging.Log = log
+	return &logging
+}
+
 // What a request can be refused for.
 var (
 	// ErrInvalid: the request cannot be carried out as it is.
