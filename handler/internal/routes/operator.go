@@ -37,12 +37,12 @@ func (o Options) operator(r chi.Router) {
 		return map[string]string{"next": "the next tick of ExportTimer plans up to the live end, less the safety lag"}, o.migration(ctx).StartNow(ctx, c)
 	}))
 	r.Post("/api/Drain", o.action(func(ctx context.Context, _ *http.Request, c migration.Caller) (any, error) {
-		wish, err := o.Migration.Drain(ctx, c)
+		wish, err := o.migration(ctx).Drain(ctx, c)
 		return map[string]any{"draining": true, "since": wish.At,
 			"next": "what is open is ended and nothing new starts; then the tables are given back to the original, which the log and the status say; POST /api/Resume ends it"}, err
 	}))
 	r.Post("/api/ClearMaxExportRetries", o.action(func(ctx context.Context, _ *http.Request, c migration.Caller) (any, error) {
-		cleared, err := o.Migration.ClearRetries(ctx, c)
+		cleared, err := o.migration(ctx).ClearRetries(ctx, c)
 		return map[string]any{"maxExportRetries": 0, "was": cleared, "next": "what is due starts with the next tick"}, err
 	}))
 	r.Post("/api/AcceptSettings", o.action(func(ctx context.Context, _ *http.Request, c migration.Caller) (any, error) {
