@@ -67,10 +67,10 @@ type migrationSettings = {
   @description('Accepts that without ExportWithDelete, resources deleted at the source come back alive at the destination: the window in which one was created exports it as it was at that window\'s end. Default: `false`.')
   AllowDeletedToReturn: bool?
 
-  @description('Whether the export is de-identified with ConfigFile. That is not supported yet, and refused: nothing identified moves where it was asked for. Default: `false`.')
+  @description('Whether the export is de-identified with ConfigFile, which is then needed. Where the file is missing or has changed, nothing is exported. It takes IsParallel=true. Default: `false`.')
   IsExportDeidentified: bool?
 
-  @description('The de-identification configuration in the container `anonymization` of the source\'s export account, with or without `.json`. Default: none.')
+  @description('The de-identification configuration in the container `anonymization` of the account that the source exports to, with or without `.json`. Its version, the blob\'s ETag, must not change half-way either. Default: none.')
   ConfigFile: string?
 
   @description('Whether custom search parameters are copied before the first import, and the destination reindexed. It takes the role FHIR Data Contributor there. Default: `true`.')

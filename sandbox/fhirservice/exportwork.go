@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
 	"golang.org/x/sync/errgroup"
 )
@@ -209,8 +210,11 @@ func (f *fileWriter) flush(ctx context.Context, atLeast int) error {
 	return nil
 }
 
-// anonymizationContainer is where the service looks for configurations.
-const anonymizationContainer = "anonymization"
+// anonymizationContainer is where the service looks for configurations, of at most so many bytes.
+const (
+	anonymizationContainer = "anonymization"
+	maxAnonymization       = 1 << 20
+)
 
 // checkAnonymization fails the job when its configuration is not there or not the one that was named.
 func (s *Service) checkAnonymization(ctx context.Context, a *anonymization) error {
@@ -221,13 +225,23 @@ func (s *Service) checkAnonymization(ctx context.Context, a *anonymization) erro
 	if err != nil {
 		return &Failure{Status: http.StatusBadRequest, Reason: fmt.Sprintf("The anonymization configuration '%s' was not found.", a.file)}
 	}
+	content, err := s.blobs.read(ctx, anonymizationContainer, a.file)
+	if err != nil || len(content) > maxAnonymization || !gjson.ValidBytes(content) {
+		return &Failure{Status: http.StatusBadRequest, Reason: fmt.Sprintf("The anonymization configuration '%s' cannot be read, is too large, or is not JSON.", a.file)}
+	}
 	if a.etag != "" && a.etag != strings.Trim(etag, `"`) {
 		return &Failure{Status: http.StatusBadRequest, Reason: fmt.Sprintf("The anonymization configuration '%s' has the ETag %s, not %s.", a.file, etag, a.etag)}
 	}
 	return nil
 }
 
-// redact takes what names a patient away, whatever the configuration says.
+// Redacted is a version as a de-identified export has it, whatever the configuration says.
+func Redacted(v Version) Version {
+	v.Raw = redact(v.Raw, v.Type)
+	return v
+}
+
+// redact takes what names a patient away.
 func redact(raw []byte, typ string) []byte {
 	if typ != "Patient" {
 		return raw

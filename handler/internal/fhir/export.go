@@ -18,6 +18,13 @@ type ExportRequest struct {
 	History     bool      // every version, not the last one before Till alone
 	Deletes     bool      // soft deletes
 	MaxCount    int       // resources in one query of the service, at most 10,000; 0: not sent
+	Anonymize   *Anonymization
+}
+
+// Anonymization is how an export is de-identified: with a configuration file in the container "anonymization" of the account that the service
+// exports to. The job fails if the file does not have that ETag any more. What is exported is written into Container.
+type Anonymization struct {
+	Container, File, ETag string // ETag without quotes; all are needed
 }
 
 // query is the request's parameters; their names are case-sensitive and unknown ones are refused.
@@ -38,6 +45,9 @@ func (r ExportRequest) query() string {
 	if r.MaxCount != 0 {
 		query += fmt.Sprintf("&_maxCount=%d", r.MaxCount)
 	}
+	if a := r.Anonymize; a != nil {
+		query += "&_container=" + url.QueryEscape(a.Container) + "&_anonymizationConfig=" + url.QueryEscape(a.File) + "&_anonymizationConfigEtag=" + url.QueryEscape(a.ETag)
+	}
 	return query
 }
 
@@ -51,6 +61,9 @@ func (s *Service) StartExport(ctx context.Context, r ExportRequest) (statusURL s
 	op += Period{r.Since, r.Till}.String()
 	if r.Type != "" && !resourceType.MatchString(r.Type) {
 		return "", &Error{Op: op, Kind: Refused, Err: errors.New("not a resource type")}
+	}
+	if a := r.Anonymize; a != nil && (a.Container == "" || a.File == "" || a.ETag == "") { // a service leaves out what is empty
+		return "", &Error{Op: op, Kind: Refused, Err: errors.New("a de-identified export without container, configuration or its ETag")}
 	}
 	if r.Till.IsZero() || !r.Till.After(r.Since) {
 		return "", &Error{Op: op, Kind: Refused, Err: errors.New("the end is missing or not after the beginning")}

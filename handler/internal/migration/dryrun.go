@@ -268,7 +268,11 @@ func (m *Migration) notNow(ctx context.Context, chunk ledger.Chunk) (all []strin
 	if paused, until := m.Settings.Paused(m.Clock()); paused {
 		all = append(all, "paused until "+ledger.FormatInstant(until))
 	}
-	if diff := chunk.PinnedDifference(m.Settings.Pinned()); diff != "" {
+	pinned, err := m.pinned(ctx)
+	if err != nil {
+		all = append(all, "nothing is exported: "+err.Error())
+	}
+	if diff := chunk.PinnedDifference(pinned); diff != "" {
 		all = append(all, "settings changed that must not change half-way: "+diff)
 	}
 	if out := control.Source; m.Clock().Before(out.NotBefore) {

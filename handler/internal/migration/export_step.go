@@ -182,6 +182,9 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 		return t.manifestNotSaved(ctx, w, err)
 	}
 	m := body.manifest
+	if reason := t.identified(m); reason != "" {
+		return t.failExport(ctx, w, reason)
+	}
 	if other := m.OtherThan(w.ResourceType); other != "" {
 		return t.failExport(ctx, w, fmt.Sprintf("%s was exported, and the manifest has a file of %s", w.ResourceType, other))
 	}

@@ -96,7 +96,10 @@ type tick struct {
 
 	parameters *ledger.SearchParameters // as read or saved last, where the step concerns itself with their export
 	looked     look
-	sum        Summary
+
+	anonymizationETag string // with IsExportDeidentified: of the configuration as it is now; "": not read yet, or it cannot be
+
+	sum Summary
 
 	controlRead bool
 

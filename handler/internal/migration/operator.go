@@ -144,7 +144,10 @@ func (m *Migration) AcceptSettings(ctx context.Context, c Caller) (changed strin
 		}
 		return "", err
 	}
-	pinned := m.Settings.Pinned()
+	pinned, err := m.pinned(ctx)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNotNow, err)
+	}
 	if changed = t.chunk.PinnedDifference(pinned); changed == "" {
 		return "", fmt.Errorf("%w: no setting that must not change half-way differs from what it was at the start", ErrNotNow)
 	}

@@ -38,6 +38,11 @@ func (t *tick) postWindow(ctx context.Context, i, room int) (count int, _ error)
 	if room <= 0 || t.nextPayload(t.windows[i]) < 0 {
 		return 0, nil
 	}
+	var held bool
+	var err error
+	if t.windows[i], held, err = t.holdIdentified(ctx, t.windows[i]); held || err != nil {
+		return 0, err
+	}
 	files, err := t.filesOf(ctx, t.windows[i])
 	if err != nil {
 		return 0, err

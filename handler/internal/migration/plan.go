@@ -54,6 +54,12 @@ func (t *tick) startMigration(ctx context.Context) error {
 // service that never had them.
 func (t *tick) pinnedChanged(names ...string) error {
 	now := t.Settings.Pinned()
+	if len(names) == 0 && t.Settings.IsExportDeidentified {
+		if t.anonymizationETag == "" {
+			return errIdentified
+		}
+		now[anonymizationPin] = t.anonymizationETag
+	}
 	if len(names) > 0 {
 		maps.DeleteFunc(now, func(name, _ string) bool { return !slices.Contains(names, name) })
 	}
@@ -65,11 +71,16 @@ func (t *tick) pinnedChanged(names ...string) error {
 
 // plan makes windows until enough are open or nothing is left to plan.
 func (t *tick) plan(ctx context.Context) error {
-	if _, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Pin(t.Settings.Pinned()) }); err != nil {
+	pinned, err := t.pinned(ctx)
+	if err != nil {
+		return t.shown(fmt.Errorf("nothing is exported: %w", err))
+	}
+	t.anonymizationETag = pinned[anonymizationPin]
+	if _, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Pin(pinned) }); err != nil {
 		return err
 	}
 	if err := t.pinnedChanged(); err != nil {
-		return err
+		return t.shown(err)
 	}
 	if err := t.reach(ctx); err != nil {
 		return err

@@ -46,15 +46,15 @@ func (t *tick) startExports(ctx context.Context) error {
 
 // startExport claims w, calls $export, and saves the status URL, in that order.
 func (t *tick) startExport(ctx context.Context, w ledger.Window) (ledger.Window, error) {
+	request, err := t.exportRequest(w)
+	if err != nil {
+		return w, err
+	}
 	w, owner, err := t.claim(ctx, w)
 	if owner == "" {
 		return w, err
 	}
-	statusURL, err := t.Source.StartExport(ctx, fhir.ExportRequest{
-		Type: w.ResourceType, Since: w.Since, Till: w.Till,
-		History: t.Settings.ExportWithHistory, Deletes: t.Settings.ExportWithDelete,
-		MaxCount: t.maxCount(w),
-	})
+	statusURL, err := t.Source.StartExport(ctx, request)
 	if err == nil {
 		if err = staging.CheckExportID(fhir.JobID(statusURL)); err != nil {
 			err = fmt.Errorf("%w: %w", err, t.Source.CancelExport(ctx, statusURL))

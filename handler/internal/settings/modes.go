@@ -15,8 +15,7 @@ func (c *checker) pause() {
 func (c *checker) modes() {
 	s := c.settings
 	if s.IsExportDeidentified {
-		c.wrong("IsExportDeidentified", "is true: this handler does not export de-identified data, and nothing identified may be "+
-			"moved in its place; set it to false only if identified data may go to the destination")
+		c.deidentified()
 	}
 	if s.ConfigFile == "" || s.IsExportDeidentified {
 		return
@@ -27,6 +26,20 @@ func (c *checker) modes() {
 	}
 	c.wrong("ConfigFile", "is set, but %[1]sIsExportDeidentified is not: set that to true for a de-identified export, or to false if identified data may go to "+
 		"the destination", prefix)
+}
+
+// deidentified refuses what a de-identified export cannot be made with.
+func (c *checker) deidentified() {
+	s := c.settings
+	if !s.IsParallel {
+		c.wrong("IsExportDeidentified", "is true and %[1]sIsParallel false: only the whole system is exported de-identified; set %[1]sIsParallel to true", prefix)
+	}
+	switch name := strings.TrimSuffix(s.AnonymizationFile(), ".json"); {
+	case s.ConfigFile == "":
+		c.wrong("ConfigFile", "is missing: %sIsExportDeidentified is true; set it to the name of the configuration in the container anonymization", prefix)
+	case name == "" || strings.ContainsFunc(s.ConfigFile, func(r rune) bool { return notInHeader(r) || strings.ContainsRune(`/\:?#"<>|*`, r) }):
+		c.wrong("ConfigFile", "is %q: set it to the name of a file without folders, such as configuration.json", s.ConfigFile)
+	}
 }
 
 func (c *checker) deletes() {

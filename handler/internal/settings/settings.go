@@ -1,6 +1,10 @@
 package settings
 
-import "time"
+import (
+	"path"
+	"strings"
+	"time"
+)
 
 //go:generate go test -run=^TestSettingsAre . -update
 
@@ -88,9 +92,11 @@ type Settings struct {
 	// Accepts that without ExportWithDelete, resources deleted at the source come back alive at the
 	// destination: the window in which one was created exports it as it was at that window's end.
 	AllowDeletedToReturn bool
-	// Whether the export is de-identified with ConfigFile. That is not supported yet, and refused: nothing identified moves where it was asked for.
+	// Whether the export is de-identified with ConfigFile, which is then needed. Where the file is missing or has changed, nothing is exported. It takes
+	// IsParallel=true.
 	IsExportDeidentified bool `alias:"ExportDeidentified" pinned:"always"`
-	// The de-identification configuration in the container `anonymization` of the source's export account, with or without `.json`.
+	// The de-identification configuration in the container `anonymization` of the account that the source exports to, with or without `.json`. Its
+	// version, the blob's ETag, must not change half-way either.
 	ConfigFile string `pinned:"with IsExportDeidentified=true"`
 	// Whether custom search parameters are copied before the first import, and the destination reindexed. It takes the role FHIR Data Contributor there.
 	MigrateSearchParameters bool `default:"true"`
@@ -183,6 +189,12 @@ func (s Settings) Pinned() map[string]string {
 		}
 	}
 	return pinned
+}
+
+// AnonymizationFile is the blob with the de-identification configuration: ConfigFile with .json in the place of its extension, as the
+// durable original has it.
+func (s Settings) AnonymizationFile() string {
+	return strings.TrimSuffix(s.ConfigFile, path.Ext(s.ConfigFile)) + ".json"
 }
 
 // MaxAttempts is how often a window, or a run of ticks without success, may fail before an operator is needed. 0: as often as it takes.

@@ -59,6 +59,14 @@ func (b gatedBlobs) get(ctx context.Context, container, name string, from int64)
 	return body, err
 }
 
+func (b gatedBlobs) etag(ctx context.Context, container, name string) (etag string, err error) {
+	err = b.gate(ctx, Call{Op: "read", Container: container, Blob: name}, func() (err error) {
+		etag, err = b.blobs.etag(ctx, container, name)
+		return err
+	})
+	return etag, err
+}
+
 func (b gatedBlobs) remove(ctx context.Context, container, name string) error {
 	return b.gate(ctx, Call{Op: "remove", Container: container, Blob: name}, func() error { return b.blobs.remove(ctx, container, name) })
 }

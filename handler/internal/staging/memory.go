@@ -3,6 +3,8 @@ package staging
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -100,6 +102,19 @@ func (b memoryBlobs) get(ctx context.Context, container, name string, from int64
 		return nil, wrap("read", container, name, ErrNotFound)
 	}
 	return io.NopCloser(bytes.NewReader(content[min(from, int64(len(content))):])), nil
+}
+
+func (b memoryBlobs) etag(ctx context.Context, container, name string) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", wrap("look at", container, name, err)
+	}
+	b.memory.mu.Lock()
+	defer b.memory.mu.Unlock()
+	content, there := b.memory.containers[container][name]
+	if !there {
+		return "", wrap("look at", container, name, ErrNotFound)
+	}
+	return fmt.Sprintf("0x%x", sha256.Sum256(content)), nil
 }
 
 func (b memoryBlobs) remove(ctx context.Context, container, name string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ type blobs interface {
 	upload(ctx context.Context, container, name string, open func() (io.ReadCloser, error)) error
 	// get opens a blob at byte from, which is at most its length. ErrNotFound.
 	get(ctx context.Context, container, name string, from int64) (io.ReadCloser, error)
+	// etag is the ETag of a blob, without quotes. ErrNotFound.
+	etag(ctx context.Context, container, name string) (string, error)
 	// remove takes a blob away. One that is gone is as good.
 	remove(ctx context.Context, container, name string) error
 	// reach asks for a list of containers, one at most.
@@ -152,6 +155,28 @@ func (s storage) list(ctx context.Context, container, prefix string) (names []st
 		}
 	}
 	return names, nil
+}
+
+func (s storage) etag(ctx context.Context, container, name string) (string, error) {
+	reply, err := s.client.ServiceClient().NewContainerClient(container).NewBlobClient(name).GetProperties(ctx, nil)
+	if bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ContainerNotFound) || statusOf(err) == http.StatusNotFound { // a HEAD has no body
+		err = ErrNotFound
+	}
+	if err != nil {
+		return "", wrap("look at", container, name, err)
+	}
+	if reply.ETag == nil || *reply.ETag == "" {
+		return "", wrap("look at", container, name, errors.New("it has no ETag"))
+	}
+	return strings.Trim(string(*reply.ETag), `"`), nil
+}
+
+func statusOf(err error) int {
+	var answered *azcore.ResponseError
+	if errors.As(err, &answered) {
+		return answered.StatusCode
+	}
+	return 0
 }
 
 func wrap(op, containerName, blobName string, err error) error {

@@ -82,11 +82,16 @@ func (v *Verify) complete(ctx context.Context, r Request) (Request, error) {
 	r.Plan.Deletes = v.Settings.ExportWithDelete
 	r.Plan.NewVersions = v.Settings.ImportMode == settings.InitialLoad
 	retired, err := v.retired(ctx)
+	deidentified := r.Kind == Deep && v.Settings.IsExportDeidentified
 	switch {
 	case err != nil:
 		return r, err
 	case retired && r.Source == Live:
 		return r, invalid("the source is retired and only lets data be exported: use source=staged")
+	case deidentified && r.Source == Live:
+		return r, invalid("the data are de-identified on the way, so that the destination does not hold what the source holds: use source=staged, which compares with what was exported")
+	case deidentified:
+		r.Source = Staged
 	case retired && r.Kind == Surface:
 		r.Plan.Manifests, r.Plan.View = true, fhir.Versions
 	case retired:
