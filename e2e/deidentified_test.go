@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -168,7 +167,7 @@ func TestT05DeidentifiedIsFailClosed(t *testing.T) {
 			t.Error("the log does not say what changed")
 		}
 		if status, body := a.call("POST", "/api/AcceptSettings", a.host.FunctionKey(), `{"by":"tester","reason":"a better configuration"}`); status != http.StatusOK {
-			t.Fatal(fmt.Sprintf("accept: %d %s", status, body))
+			t.Fatalf("accept: %d %s", status, body)
 		}
 		a.runTo(end, nil)
 		a.wantAtDestination(a.redacted())
