@@ -39,6 +39,15 @@ func (c Chunk) GivenBack(checks Checks) (_ Chunk, ok bool) {
 	}
 	c.Repairs = nil // they are found again; the original had passed over them
 	c = c.watermarked()
+	if len(c.Types.Types) > 0 {
+		if till := c.PlannedTill; len(c.Open) > 0 { // some types of a global window were given back: all of them are planned again from there
+			if c.Types.UnderWay() {
+				till = c.Types.Till
+			}
+			c.Original = OriginalPlan{Since: c.Watermark, Till: till, Types: c.Original.Types}
+		}
+		c.Types = TypePlan{}
+	}
 	c.Foreign, c.Open, c.PlannedTill = true, nil, time.Time{}
 	c.SurfaceJobID, c.DeepJobID = max(c.SurfaceJobID, checks.SurfaceJobID), max(c.DeepJobID, checks.DeepJobID)
 	return c, true

@@ -27,9 +27,10 @@ import (
 type Survey struct {
 	JobID       int
 	PlannedTill time.Time
-	Open        []OpenWindow // not closed, of the original or of our own
-	Repairs     []OpenWindow // closed, or as good as, but with a payload that failed or lines that were refused; by Since
-	Holes       []Window     // planned windows, not inserted yet, for time behind the watermark that no row covers
+	Open        []OpenWindow         // not closed, of the original or of our own
+	Repairs     []OpenWindow         // closed, or as good as, but with a payload that failed or lines that were refused; by Since
+	Holes       []Window             // planned windows, not inserted yet, for time behind the watermark that no row covers
+	Reached     map[string]time.Time // by type, how far windows of it cover what lies behind PlannedTill without a hole
 	Figures     TakenOver
 }
 
@@ -62,8 +63,12 @@ type attempt struct {
 	imported    int64
 }
 
-// Survey reads the rows of all windows and payloads, paged, and says what is open. Chunk is the row as it was read.
-func (l *Ledger) Survey(ctx context.Context, c Chunk, now time.Time) (Survey, error) {
+// Survey reads the rows of all windows and payloads, paged, and says what is open. Chunk is the row as it was read; byType says that the
+// migration goes type by type, where the original's watermark is globalSinceExportType.
+func (l *Ledger) Survey(ctx context.Context, c Chunk, byType bool, now time.Time) (Survey, error) {
+	if c.Watermark.IsZero() || byType && c.Original.Since.After(c.Watermark) {
+		c.Watermark = c.Original.Since
+	}
 	var attempts []attempt
 	payloads := map[string]*payloadFigures{} // by export id
 	err := l.originalRows(ctx, l.rowKey, func(key string, w Window, isWindow bool) {
@@ -185,9 +190,6 @@ func numberIn(text string) (n int64, ok bool) {
 
 // survey decides on the attempts. The newest of those that overlap counts; the others were tried again.
 func survey(c Chunk, attempts []attempt, now time.Time) (Survey, error) {
-	if c.Watermark.IsZero() { // the original's watermark where it migrated type by type
-		c.Watermark = c.Original.Since
-	}
 	s := Survey{JobID: c.JobID, Figures: TakenOver{At: now.UTC().Truncate(time.Second)}}
 	slices.SortFunc(attempts, func(a, b attempt) int { return b.number - a.number })
 	taken := map[string]*spans{}
@@ -233,11 +235,14 @@ func survey(c Chunk, attempts []attempt, now time.Time) (Survey, error) {
 func (s *Survey) plan(watermark time.Time, standing []attempt) {
 	s.PlannedTill = watermark
 	for _, a := range standing {
-		if a.typ != "" && !watermark.IsZero() { // a window of one type covers nothing of the others
-			continue
-		}
 		if s.PlannedTill.IsZero() {
 			s.PlannedTill = a.since
+		}
+		if a.typ != "" { // a window of one type covers nothing of the others
+			if from := s.reachedBy(a.typ); !a.since.After(from) && a.till.After(from) {
+				s.Reached[a.typ] = a.till
+			}
+			continue
 		}
 		if a.since.After(s.PlannedTill) { // behind a window that another handler of ours held back
 			s.Holes = append(s.Holes, NewWindow(s.JobID+len(s.Holes), s.PlannedTill, a.since))
@@ -246,6 +251,17 @@ func (s *Survey) plan(watermark time.Time, standing []attempt) {
 			s.PlannedTill = a.till
 		}
 	}
+}
+
+// reachedBy is how far a type is covered, as far as that is known by now.
+func (s *Survey) reachedBy(typ string) time.Time {
+	if s.Reached == nil {
+		s.Reached = map[string]time.Time{}
+	}
+	if at, ok := s.Reached[typ]; ok {
+		return at
+	}
+	return s.PlannedTill
 }
 
 func (t *TakenOver) add(a attempt) {

@@ -15,6 +15,9 @@ type TypePlan struct {
 	Till     time.Time `json:"till,omitzero"`    // where the global window under way ends; zero: none is
 	From     time.Time `json:"from,omitzero"`    // up to here the type at hand is planned; zero: nothing of it is
 	Index    int       `json:"-"`                // of the type at hand in Types; a column of its own
+
+	// Reached is how far types were exported when the migration was taken over, those that are behind PlannedTill.
+	Reached map[string]time.Time `json:"reached,omitempty"`
 }
 
 // UnderWay says whether a global window is planned in part.
@@ -44,7 +47,10 @@ func (c Chunk) positionOf(i int) Position {
 	if i >= c.Types.Before {
 		p.At = time.Time{}
 	}
-	if i == c.Types.Index && !c.Types.From.IsZero() {
+	if reached := c.Types.Reached[p.Type]; reached.After(p.At) && !p.At.IsZero() {
+		p.At = reached
+	}
+	if i == c.Types.Index && c.Types.From.After(p.At) {
 		p.At = c.Types.From
 	}
 	return p
@@ -97,15 +103,19 @@ func (c Chunk) Joined(types []string, original int) (joined []string) {
 	return joined
 }
 
-// AdoptTypes takes over where the durable original stood within its list of types. ok is false when there is nothing to take over.
-func (c Chunk) AdoptTypes(types []string) (_ Chunk, ok bool) {
+// AdoptTypes takes over where the durable original stood within its list of types. reached says how far types are exported beyond
+// PlannedTill. ok is false when there is nothing to take over.
+func (c Chunk) AdoptTypes(types []string, reached map[string]time.Time) (_ Chunk, ok bool) {
 	o := c.Original
 	if len(c.Types.Types) > 0 || o.Till.IsZero() || !o.Till.After(c.PlannedTill) || o.Index < 0 || o.Index >= len(types) {
 		return c, false
 	}
-	c.Types = TypePlan{Types: slices.Clone(types), Original: len(types), Before: len(types), Till: o.Till, Index: o.Index}
+	c.Types = TypePlan{Types: slices.Clone(types), Original: len(types), Before: len(types), Till: o.Till, Index: o.Index, Reached: reached}
 	if o.Multi != "" && o.SubSince.After(c.PlannedTill) && o.SubSince.Before(o.Till) {
 		c.Types.From = o.SubSince
+	}
+	if at := c.Position().At; !at.Before(o.Till) {
+		return c.plannedTo(at), true
 	}
 	return c.forOriginal(), true
 }
@@ -140,9 +150,12 @@ func (c Chunk) plannedTo(to time.Time) Chunk {
 		return c.forOriginal()
 	}
 	c.Types.Index, c.Types.From = c.Types.Index+1, time.Time{}
+	for c.Types.Index < len(c.Types.Types) && !c.positionOf(c.Types.Index).At.Before(c.Types.Till) { // those that were exported before
+		c.Types.Index++
+	}
 	if c.Types.Index == len(c.Types.Types) {
 		c.PlannedTill = c.Types.Till
-		c.Types.Index, c.Types.Till = 0, time.Time{}
+		c.Types.Index, c.Types.Till, c.Types.Reached = 0, time.Time{}, nil
 	}
 	return c.forOriginal()
 }

@@ -117,11 +117,11 @@ func TestAdoptTypes(t *testing.T) {
 	} {
 		chunk := NewChunk(t0)
 		chunk.Original = c.original
-		next, ok := chunk.AdoptTypes(types)
+		next, ok := chunk.AdoptTypes(types, nil)
 		if got := next.Position(); !got.Is(c.want) || ok != (c.want.Type != "") {
 			t.Errorf("%s: %v %v, want %v", name, ok, got, c.want)
 		}
-		if _, ok := next.AdoptTypes(types); ok && c.want.Type != "" {
+		if _, ok := next.AdoptTypes(types, nil); ok && c.want.Type != "" {
 			t.Errorf("%s: taken over twice", name)
 		}
 	}

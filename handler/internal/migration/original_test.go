@@ -122,8 +122,18 @@ func (o *original) call(method, target string, body io.Reader) (*http.Response, 
 // started starts an export of days from and till, and writes its row as it is then: without the columns that come when it has ended.
 func (o *original) started(number int, from, till float64) *job {
 	o.t.Helper()
+	return o.startedFor("", number, from, till)
+}
+
+// startedFor is started for one type, as the original does it type by type.
+func (o *original) startedFor(typ string, number int, from, till float64) *job {
+	o.t.Helper()
 	j := &job{number: number, since: day(from), till: day(till)}
-	reply, text := o.call("GET", o.source.URL()+"/$export?_isParallel=true&includeAssociatedData=_history,_deleted&_since="+
+	scope := "_isParallel=true"
+	if typ != "" {
+		scope = "_type=" + typ
+	}
+	reply, text := o.call("GET", o.source.URL()+"/$export?"+scope+"&includeAssociatedData=_history,_deleted&_since="+
 		url.QueryEscape(ledger.FormatInstant(j.since))+"&_till="+url.QueryEscape(ledger.FormatInstant(j.till)), nil)
 	if reply.StatusCode != http.StatusAccepted {
 		o.t.Fatalf("export: %d %s", reply.StatusCode, text)
@@ -132,7 +142,7 @@ func (o *original) started(number int, from, till float64) *job {
 	j.id = path.Base(j.url)
 	j.row = map[string]any{"exportContentLocation": j.url, "importContentLocation": "", "IsExportComplete": false, "IsExportRunning": "Started",
 		"IsImportComplete": false, "IsImportRunning": "Not Started", "ImportRequest": "", "Since": ledger.FormatInstant(j.since), "Till": ledger.FormatInstant(j.till),
-		"StartTime": o.clock.now(), "resourceTypeValue": ""}
+		"StartTime": o.clock.now(), "resourceTypeValue": typ}
 	o.save(j)
 	return j
 }
@@ -196,7 +206,12 @@ func (o *original) blob(container, name string, body []byte) {
 // exported follows an export to its end and saves all its request bodies: the row as it is then.
 func (o *original) exported(number int, from, till float64) *job {
 	o.t.Helper()
-	j := o.started(number, from, till)
+	return o.ended(o.started(number, from, till))
+}
+
+// ended follows an export that was started to its end.
+func (o *original) ended(j *job) *job {
+	o.t.Helper()
 	o.read(j)
 	n := o.bodies(j, -1)
 	maps.Copy(j.row, map[string]any{"IsExportComplete": true, "IsExportRunning": "Completed", "ImportRequest": "Yes", "ExportEndTime": o.clock.now(), "ExportId": j.id,
@@ -254,7 +269,12 @@ func (o *original) payloadRow(j *job, n int, more map[string]any) {
 // done migrates days from to till to the end, every payload, and writes the row as it is when all is well.
 func (o *original) done(number int, from, till float64) *job {
 	o.t.Helper()
-	j := o.exported(number, from, till)
+	return o.finished(o.exported(number, from, till))
+}
+
+// finished imports an export that has ended.
+func (o *original) finished(j *job) *job {
+	o.t.Helper()
 	n := j.row["PayloadCount"].(int)
 	first := o.post(j, 1)
 	for i := 2; i <= n; i++ {

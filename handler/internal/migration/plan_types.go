@@ -56,7 +56,7 @@ func (t *tick) openAt(at ledger.Position) (till time.Time, ok bool) {
 
 // beginTypes begins the next global window, or jumps a stretch in which no type has anything.
 func (t *tick) beginTypes(ctx context.Context, limit time.Time, final bool) (moved bool, err error) {
-	adopted, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.AdoptTypes(t.Settings.Types()) })
+	adopted, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.AdoptTypes(t.Settings.Types(), nil) })
 	if adopted || err != nil {
 		return adopted, err
 	}

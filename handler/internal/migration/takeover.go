@@ -12,7 +12,7 @@ import (
 // takeOver reads once what the original left in the tables, and notes in one save of the chunk row what is open. It is begun anew when
 // it dies before that: nothing else happens until it is done. done is false when the next tick has to look again.
 func (t *tick) takeOver(ctx context.Context) (done bool, _ error) {
-	survey, err := t.Ledger.Survey(ctx, t.chunk, t.Clock())
+	survey, err := t.Ledger.Survey(ctx, t.chunk, !t.Settings.IsParallel, t.Clock())
 	if err != nil {
 		return false, err
 	}
@@ -29,6 +29,9 @@ func (t *tick) takeOver(ctx context.Context) (done bool, _ error) {
 	next, ok := t.chunk.TakenOver(survey)
 	if !ok {
 		return true, nil
+	}
+	if !t.Settings.IsParallel {
+		next, _ = next.AdoptTypes(t.Settings.Types(), survey.Reached)
 	}
 	_, err = t.Ledger.SaveChunk(ctx, next)
 	if errors.Is(err, ledger.ErrConflict) { // the survey may be out of date: another handler was first, or the original still runs

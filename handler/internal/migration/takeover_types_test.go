@@ -1,0 +1,168 @@
+package migration
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"fhirmigration/handler/internal/ledger"
+)
+
+// doneFor migrates one type to the end, as done does all of them.
+func (o *original) doneFor(typ string, number int, from, till float64) {
+	o.t.Helper()
+	o.finished(o.ended(o.startedFor(typ, number, from, till)))
+}
+
+// typeChunk writes the chunk row of an original that goes type by type: where it stands in its list, in the global window of days 0 to 20.
+func (o *original) typeChunk(jobID, index int, more map[string]any) {
+	o.t.Helper()
+	row := map[string]any{"noOfResources": 3, "resourceTypeIndex": index, "multiExport": "", "subSinceExportType": "", "subTillExportType": "",
+		"globalSinceExportType": ledger.FormatInstant(day(0)), "globalTillExportType": ledger.FormatInstant(day(20))}
+	for name, v := range more {
+		row[name] = v
+	}
+	o.chunkRow(jobID, time.Time{}, row)
+}
+
+// A migration by type is taken over in the middle of its list of types, with the type at hand in any phase: what is complete of the global
+// window is not exported again, what is not is, and everything arrives.
+func TestTakeOverByType(t *testing.T) {
+	t.Parallel()
+	sub := func(since, till float64) map[string]any {
+		return map[string]any{"multiExport": "Running", "subSinceExportType": ledger.FormatInstant(day(since)), "subTillExportType": ledger.FormatInstant(day(till))}
+	}
+	for name, test := range map[string]struct {
+		leave func(o *original)
+		want  []string // exported after the takeover in the global window
+	}{
+		"between two types": {func(o *original) {
+			o.doneFor("Account", 0, 0, 20)
+			o.typeChunk(1, 1, nil)
+		}, []string{"Observation 2024-01-01/2024-01-21", "Patient 2024-01-01/2024-01-21"}},
+		"in the middle of a type": {func(o *original) {
+			o.doneFor("Account", 0, 0, 20)
+			o.startedFor("Patient", 1, 0, 20)
+			o.typeChunk(2, 1, nil)
+		}, []string{"Observation 2024-01-01/2024-01-21"}},
+		"a type exported and not imported": {func(o *original) {
+			o.doneFor("Account", 0, 0, 20)
+			o.ended(o.startedFor("Patient", 1, 0, 20))
+			o.typeChunk(2, 1, nil)
+		}, []string{"Observation 2024-01-01/2024-01-21"}},
+		"a type failed": {func(o *original) {
+			o.doneFor("Account", 0, 0, 20)
+			j := o.startedFor("Patient", 1, 0, 20)
+			j.row["IsExportComplete"], j.row["IsExportRunning"], j.row["IsImportRunning"] = true, "Failed", "Failed"
+			o.save(j)
+			o.typeChunk(2, 1, nil)
+		}, []string{"Observation 2024-01-01/2024-01-21", "Patient 2024-01-01/2024-01-21"}},
+		"a type closed, the index not saved": {func(o *original) {
+			o.doneFor("Account", 0, 0, 20)
+			o.doneFor("Patient", 1, 0, 20)
+			o.typeChunk(2, 1, nil)
+		}, []string{"Observation 2024-01-01/2024-01-21"}},
+		"between two sub-windows": {func(o *original) {
+			o.doneFor("Account", 0, 0, 20)
+			o.doneFor("Patient", 1, 0, 10)
+			o.typeChunk(2, 1, sub(10, 20))
+		}, []string{"Observation 2024-01-01/2024-01-21", "Patient 2024-01-11/2024-01-21"}},
+		"in the middle of a sub-window": {func(o *original) {
+			o.doneFor("Account", 0, 0, 20)
+			o.doneFor("Patient", 1, 0, 10)
+			o.startedFor("Patient", 2, 10, 20)
+			o.typeChunk(3, 1, sub(10, 20))
+		}, []string{"Observation 2024-01-01/2024-01-21"}},
+		"in the first sub-window": {func(o *original) {
+			o.doneFor("Account", 0, 0, 20)
+			o.startedFor("Patient", 1, 0, 10)
+			o.typeChunk(2, 1, sub(0, 10))
+		}, []string{"Observation 2024-01-01/2024-01-21", "Patient 2024-01-11/2024-01-21"}},
+		"between two global windows": {func(o *original) {
+			for i, typ := range []string{"Account", "Patient", "Observation"} {
+				o.doneFor(typ, i, 0, 20)
+			}
+			o.typeChunk(3, 0, map[string]any{"globalSinceExportType": ledger.FormatInstant(day(20)), "globalTillExportType": ""})
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOriginal(t, rigOptions{settings: []string{"IsParallel=false", "ResourceExportChunkTime=20", "ResourceTypes=Account,Patient,Observation"}})
+			for i := range 39 {
+				at := day(1 + float64(i)).Add(time.Hour)
+				o.seed(resource("Account", fmt.Sprintf("account-%d", i), 1, at))
+				if i%3 == 0 {
+					o.seed(resource("Observation", fmt.Sprintf("observation-%d", i), 1, at))
+				}
+			}
+			test.leave(o)
+			exports := len(o.exportCalls())
+			o.run(originalEnd)
+			o.wantEqual()
+			var got []string
+			for _, c := range o.exportCalls()[exports:] {
+				q, _ := url.ParseQuery(c.RawQuery)
+				if since := q.Get("_since")[:10]; since < "2024-01-21" {
+					got = append(got, q.Get("_type")+" "+since+"/"+q.Get("_till")[:10])
+				}
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, test.want) {
+				t.Errorf("exported of the global window after the takeover: %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// A drain in type mode leaves the original a place in its list of types from which it plans everything that is not imported.
+func TestDrainByType(t *testing.T) {
+	t.Parallel()
+	for ticks := range 4 {
+		t.Run(fmt.Sprintf("after %d ticks", ticks+1), func(t *testing.T) {
+			t.Parallel()
+			o := newOriginal(t, rigOptions{settings: []string{"IsParallel=false", "ResourceExportChunkTime=20", "ResourceTypes=Account,Patient,Observation", "MaxOpenWindows=2", "MaxParallelExports=1"}})
+			for i := range 39 {
+				o.seed(resource("Account", fmt.Sprintf("account-%d", i), 1, day(1+float64(i))), resource("Observation", fmt.Sprintf("observation-%d", i), 1, day(1+float64(i))))
+			}
+			for range ticks + 1 {
+				o.tick()
+			}
+			if _, err := o.Drain(t.Context(), operator); err != nil {
+				t.Fatal(err)
+			}
+			o.drained()
+			if rows := o.inFlight(); len(rows) > 0 {
+				t.Errorf("in flight, as the original sees it: %v", rows)
+			}
+			row := o.chunkColumns()
+			since, err := ledger.ParseInstant(row["globalSinceExportType"].(string))
+			if err != nil {
+				t.Fatal(err)
+			}
+			index := int(row["resourceTypeIndex"].(float64))
+			for _, v := range o.source.Versions() {
+				place := slices.Index([]string{"Account", "Patient", "Observation"}, v.Type)
+				if planned := !v.LastUpdated.Before(since) && (place >= index || row["globalTillExportType"] == "" || v.LastUpdated.Format(time.RFC3339) >= row["globalTillExportType"].(string)); !planned && !o.arrived(v.Type, v.ID) {
+					t.Errorf("%s/%s of %s is neither imported nor planned by the original, which stands at %s, type %d", v.Type, v.ID, v.LastUpdated, since, index)
+				}
+			}
+			if err := o.Resume(t.Context(), operator); err != nil {
+				t.Fatal(err)
+			}
+			o.run(originalEnd)
+			o.wantEqual()
+		})
+	}
+}
+
+// arrived says whether a resource is at the destination.
+func (o *original) arrived(typ, id string) bool {
+	for _, v := range o.destination.Versions() {
+		if v.Type == typ && v.ID == id {
+			return true
+		}
+	}
+	return false
+}
