@@ -142,7 +142,7 @@ func TestCommandsAreRun(t *testing.T) {
 	}
 }
 
-var call = regexp.MustCompile(`(GET|POST) (?:https://<app>\.azurewebsites\.net)?/api/([A-Za-z]+)((?:/[a-zA-Z{}?]+)*)`)
+var call = regexp.MustCompile(`(GET|POST) (?:https://<app>\.azurewebsites\.net)?/api/([A-Za-z]+)((?:/(?:[a-zA-Z{}?]+|…))*)`)
 
 // Each HTTP function that a page tells of is there, under that route and method.
 func TestFunctionsAreThere(t *testing.T) {
