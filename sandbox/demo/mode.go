@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+
 	"fhirmigration/sandbox/fhirservice"
 	"fhirmigration/sandbox/progress"
 )
@@ -28,8 +30,8 @@ type mode struct {
 	arrives func(source []fhirservice.Version, windows []progress.Window) ([]fhirservice.Version, error)
 	// uncounted says that a check may leave open what it cannot find out in this mode.
 	uncounted bool
-	// staged says that the checks cannot ask the source, and must say that they compare with what was exported.
-	staged bool
+	// staged are the checks that cannot ask the source, and must say that they compare with what was exported.
+	staged []string
 	// verdict is the demo's last line when just that is there.
 	verdict string
 }
@@ -56,8 +58,20 @@ func modes() map[string]mode {
 		"export-only": {
 			about:   "a retired Azure API for FHIR, which answers $export and nothing else, with every version and every deletion",
 			source:  fhirservice.Cosmos,
-			prepare: retire, staged: true,
+			prepare: retire, staged: []string{surfaceCheck, deepCheck},
 			verdict: "Every version and every deletion is at the destination, and equal; the source answered exports alone.",
+		},
+		"type": {
+			about:    "one resource type after the other, with every version and every deletion",
+			settings: map[string]string{"AZURE_IsParallel": "false", "AZURE_ResourceExportChunkTime": "700", "AZURE_MaxOpenWindows": "40"},
+			verdict:  "Every version and every deletion is at the destination, and equal; each window was of one type.",
+		},
+		"de-identified": {
+			about:    "the whole system at once, with every version and every deletion, but without what names a patient",
+			settings: map[string]string{"AZURE_IsExportDeidentified": "true", "AZURE_ConfigFile": configurationFile},
+			prepare:  configure, staged: []string{deepCheck},
+			arrives: redacted,
+			verdict: "Every version and every deletion is at the destination, as the de-identified export has it.",
 		},
 	}
 }
@@ -66,6 +80,32 @@ func modes() map[string]mode {
 func retire(_ context.Context, p *platform) error {
 	p.source.Inject(fhirservice.Fault{Gone: true})
 	return nil
+}
+
+// configurationFile is the de-identification configuration of the demo. The sandbox's source redacts the same whatever it says.
+const configurationFile = "demo.json"
+
+// configure puts the de-identification configuration where the source looks for it.
+func configure(ctx context.Context, p *platform) error {
+	account, err := azblob.NewClientFromConnectionString(p.storage.ConnectionString(), nil)
+	if err == nil {
+		_, err = account.CreateContainer(ctx, "anonymization", nil)
+	}
+	if err == nil {
+		_, err = account.UploadBuffer(ctx, "anonymization", configurationFile, []byte(`{"fhirVersion":"R4"}`), nil)
+	}
+	if err != nil {
+		return fmt.Errorf("put the de-identification configuration there: %w", err)
+	}
+	return nil
+}
+
+func redacted(source []fhirservice.Version, _ []progress.Window) ([]fhirservice.Version, error) {
+	all := slices.Clone(source)
+	for i, v := range all {
+		all[i] = fhirservice.Redacted(v)
+	}
+	return all, nil
 }
 
 // modeNames are the names of all modes, in order.

@@ -11,9 +11,11 @@ import (
 func TestModes(t *testing.T) {
 	t.Parallel()
 	for mode, want := range map[string]string{
-		"history":     "Every version is at the destination, and equal; no deletion is.",
-		"export-only": "the source answered exports alone.",
-		"deletes":     "The last version of every resource, or its deletion, is at the destination, and equal.",
+		"history":       "Every version is at the destination, and equal; no deletion is.",
+		"export-only":   "the source answered exports alone.",
+		"type":          "each window was of one type.",
+		"de-identified": "as the de-identified export has it.",
+		"deletes":       "The last version of every resource, or its deletion, is at the destination, and equal.",
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
