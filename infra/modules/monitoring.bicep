@@ -70,7 +70,8 @@ var alerts = [
     query: '''
       traces
       | extend line = parse_json(message)
-      | where tostring(line.event) in ('Settings', 'ExportRetries') and tostring(line.level) == 'ERROR'
+      | where tostring(line.event) in ('Settings', 'ExportRetries', 'Step') and tostring(line.level) == 'ERROR'
+      | where isempty(tostring(line.function)) or tostring(line.function) endswith 'Timer'
       | summarize lines = count() by event = tostring(line.event)
       | where event != 'Step' or lines >= 3
     '''
