@@ -72,6 +72,8 @@ type app struct {
 	source, destination *fhirservice.Service
 	tables              string
 	log                 *logBuffer
+	mu                  sync.Mutex
+	tokens              []string // that the services were called with
 	options             functionshost.Options
 }
 
@@ -169,7 +171,10 @@ func (a *app) serve(o fhirservice.Options) *fhirservice.Service {
 	a.t.Helper()
 	var s *fhirservice.Service
 	o.StorageConnectionString = emulator.ConnectionString()
-	o.Verify = func(token string) error { return a.identity.Verify(token, s.URL()) }
+	o.Verify = func(token string) error {
+		a.seen(token)
+		return a.identity.Verify(token, s.URL())
+	}
 	s, err := fhirservice.Start(a.t.Context(), o)
 	if err != nil {
 		a.t.Fatal(err)

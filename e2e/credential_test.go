@@ -94,7 +94,10 @@ func behindGateways(t *testing.T, settings map[string]string) (*app, *authority)
 		return s
 	}
 	source := start("/contoso/fhir-r4", entra.verify)
-	destination := start("/records", func(token string) error { return a.identity.Verify(token, "https://records.example") })
+	destination := start("/records", func(token string) error {
+		a.seen(token)
+		return a.identity.Verify(token, "https://records.example")
+	})
 	values := map[string]string{
 		"SourceUri": source.URL() + "/", "SourceAudience": audience, "ClientCredential": "true", "TenantId": tenant, "ClientId": clientID, "ClientSecret": clientSecret,
 		"DestinationUri": destination.URL(), "DestinationAudience": "https://records.example", "AUTHORITY_HOST": entra.URL,

@@ -80,7 +80,9 @@ func (a *app) eachKickOff(is func(url.Values) bool) bool {
 // associated says whether all exports ask for history, deletes, both or neither.
 func (a *app) associated(with string) {
 	a.t.Helper()
-	if !a.eachKickOff(func(q url.Values) bool { return q.Get("includeAssociatedData") == with && q.Get("_isParallel") == "true" }) {
+	if !a.eachKickOff(func(q url.Values) bool {
+		return q.Get("includeAssociatedData") == with && q.Get("_isParallel") == "true"
+	}) {
 		a.t.Errorf("the exports: %v", a.kickOffs())
 	}
 }
