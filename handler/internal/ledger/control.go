@@ -105,8 +105,8 @@ func (c *Control) columns() []column {
 		timeColumn("sourceNotBefore", &c.Source.NotBefore), textColumn("sourceOutage", &c.Source.Reason),
 		timeColumn("destinationOutSince", &c.Destination.Since), int32Column("destinationTries", &c.Destination.Tries),
 		timeColumn("destinationNotBefore", &c.Destination.NotBefore), textColumn("destinationOutage", &c.Destination.Reason),
-		timeColumn("exportTick", &c.Export.At), textColumn("exportTrouble", &c.Export.Error), timeColumn("exportTroubleSince", &c.Export.Since),
-		timeColumn("importTick", &c.Import.At), textColumn("importTrouble", &c.Import.Error), timeColumn("importTroubleSince", &c.Import.Since),
+		timeColumn("exportTick", &c.Export.At), textColumn("exportTrouble", &c.Export.Error), timeColumn("exportTroubleSince", &c.Export.Since), textColumn("exportWaiting", &c.Export.Waiting),
+		timeColumn("importTick", &c.Import.At), textColumn("importTrouble", &c.Import.Error), timeColumn("importTroubleSince", &c.Import.Since), textColumn("importWaiting", &c.Import.Waiting),
 		jsonColumn("retrying", &c.Retrying, func(ids []string) bool { return len(ids) == 0 }),
 	})
 }

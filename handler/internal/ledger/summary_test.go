@@ -198,22 +198,25 @@ func TestSummaryCountsExceptions(t *testing.T) {
 
 func TestTickIsNotedSparingly(t *testing.T) {
 	t.Parallel()
-	first, ok := Tick{}.Ended("", now)
+	first, ok := Tick{}.Ended("", "", now)
 	if !ok || !first.At.Equal(now) {
 		t.Errorf("the first tick: %+v, %t", first, ok)
 	}
-	if _, ok := first.Ended("", now.Add(TickNoted-time.Second)); ok {
+	if _, ok := first.Ended("", "", now.Add(TickNoted-time.Second)); ok {
 		t.Error("noted again too soon")
 	}
-	failed, ok := first.Ended("no role", now.Add(time.Second))
+	failed, ok := first.Ended("no role", "", now.Add(time.Second))
 	if !ok || failed.Error != "no role" || !failed.Since.Equal(now.Add(time.Second)) {
 		t.Errorf("a failed tick: %+v, %t", failed, ok)
 	}
-	if again, ok := failed.Ended("no role", now.Add(time.Hour)); !ok || !again.Since.Equal(failed.Since) {
+	if again, ok := failed.Ended("no role", "", now.Add(time.Hour)); !ok || !again.Since.Equal(failed.Since) {
 		t.Errorf("failing still: %+v, %t", again, ok)
 	}
-	if well, ok := failed.Ended("", now.Add(2*time.Second)); !ok || well.Error != "" || !well.Since.IsZero() {
+	if well, ok := failed.Ended("", "", now.Add(2*time.Second)); !ok || well.Error != "" || !well.Since.IsZero() {
 		t.Errorf("well again: %+v, %t", well, ok)
+	}
+	if waits, ok := first.Ended("", "paused", now.Add(time.Second)); !ok || waits.Waiting != "paused" {
+		t.Errorf("waiting: %+v, %t", waits, ok)
 	}
 	raw, err := json.Marshal(Attempt{At: now, What: "x"})
 	if err != nil || strings.Contains(string(raw), "kind") {

@@ -11,15 +11,16 @@ const maxTrouble = 1000
 
 // Tick is what is noted of a timer's ticks.
 type Tick struct {
-	At    time.Time // a tick ended then; later ones may have, up to TickNoted after it
-	Error string    // how the last one failed, "" when it did not
-	Since time.Time // when that began
+	At      time.Time // a tick ended then; later ones may have, up to TickNoted after it
+	Error   string    // how the last one failed, "" when it did not
+	Since   time.Time // when that began
+	Waiting string    // for what, when the last one could do nothing
 }
 
 // Ended is t after one more tick. ok is false when there is nothing new to save.
-func (t Tick) Ended(failed string, now time.Time) (_ Tick, ok bool) {
-	failed = cutTo(failed, maxTrouble)
-	if failed == t.Error && now.Sub(t.At) < TickNoted {
+func (t Tick) Ended(failed, waiting string, now time.Time) (_ Tick, ok bool) {
+	failed, waiting = cutTo(failed, maxTrouble), cutTo(waiting, maxTrouble)
+	if failed == t.Error && waiting == t.Waiting && now.Sub(t.At) < TickNoted {
 		return t, false
 	}
 	if failed == "" {
@@ -27,6 +28,6 @@ func (t Tick) Ended(failed string, now time.Time) (_ Tick, ok bool) {
 	} else if t.Error == "" {
 		t.Since = now
 	}
-	t.At, t.Error = now, failed
+	t.At, t.Error, t.Waiting = now, failed, waiting
 	return t, true
 }

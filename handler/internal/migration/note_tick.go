@@ -7,7 +7,7 @@ import (
 	"fhirmigration/handler/internal/ledger"
 )
 
-// noteTick notes in the control row that a step of a timer ended, and how it failed: the page tells from it a timer that does not fire,
+// noteTick notes in the control row that a step of a timer ended, how it failed or what it waits for: the page tells from it a timer that does not fire,
 // and what is to be mended. A step that has nothing to do saves it every few minutes only, and reads nothing for it.
 func (t *tick) noteTick(ctx context.Context, s side, failed error) error {
 	ctx, cancel := afterEffect(ctx)
@@ -22,7 +22,7 @@ func (t *tick) noteTick(ctx context.Context, s side, failed error) error {
 	if failed != nil {
 		text = failed.Error()
 	}
-	next, ok := s.tick(&t.control).Ended(text, t.Clock())
+	next, ok := s.tick(&t.control).Ended(text, t.sum.Waiting, t.Clock())
 	if !ok {
 		return nil
 	}

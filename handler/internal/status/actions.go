@@ -13,6 +13,8 @@ var (
 	pause          = Action{Name: "Pause", Path: "/api/Pause", Label: "Pause", Says: "Nothing new starts. What runs is followed to its end."}
 	resume         = Action{Name: "Resume", Path: "/api/Resume", Label: "Resume", Says: "The pause ends with the next tick."}
 	startNow       = Action{Name: "StartNow", Path: "/api/StartNow", Label: "Start now", Says: "The next tick plans up to the live end, less the safety lag, however short that window is."}
+	undrain        = Action{Name: "Resume", Path: "/api/Resume", Label: "Resume", Says: "The migration goes on here. The original must be stopped before."}
+	clearRetries   = Action{Name: "ClearMaxExportRetries", Path: "/api/ClearMaxExportRetries", Label: "Go on", Says: "Failed ticks are counted from zero again, and what is due starts with the next tick. The cause should be found and mended before."}
 	acceptSettings = Action{Name: "AcceptSettings", Path: "/api/AcceptSettings", Label: "Accept the settings", Says: "Planning goes on with the settings as they are now. What was migrated before stays as it is."}
 	copyParameters = Action{Name: "SearchParametersCopy", Path: "/api/SearchParameters/copy", Label: "Copy again", Bare: true,
 		Says: "The custom search parameters are compared and copied again, and the destination is reindexed. Until they are copied, no import is posted."}
@@ -65,10 +67,10 @@ func (r *Reader) actions(all rows, state State) (do []Action) {
 	if state == Finished {
 		return nil
 	}
-	if !all.control.Pause.Set() {
+	if !all.control.Pause.Set() && !all.control.Drain.Set() {
 		do = append(do, pause)
 	}
-	if all.begun && !r.Settings.SpecificRun && !all.control.StartNow.Set() {
+	if all.begun && !r.Settings.SpecificRun && !all.control.StartNow.Set() && state != Halted && !all.control.Drain.Set() {
 		do = append(do, startNow)
 	}
 	return do

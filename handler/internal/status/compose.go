@@ -23,6 +23,7 @@ func (r *Reader) status(all rows) Status {
 	for _, w := range all.recent {
 		s.Recent = append(s.Recent, view(w))
 	}
+	s.Retries = Retries{Ticks: all.chunk.FailedTicks, Limit: r.Settings.MaxAttempts()}
 	s.Failures, s.Exports.Failed, s.Imports.Failed = failures(all)
 	s.Timeline, s.Windows.Empty = timeline(all, s.Progress.From, s.Progress.To)
 	s.count(all)
@@ -89,9 +90,17 @@ func (r *Reader) state(all rows, s Status) (State, string) {
 		}
 	}
 	idle := len(all.open)+len(all.chunk.Repairs) == 0
-	switch {
+	switch d := all.control.Drain; {
+	case all.chunk.Halted(r.Settings.MaxAttempts()):
+		return Halted, r.halted(all)[0].What
+	case d.Set() && !all.control.Drained.IsZero():
+		return Drained, "The tables are given back to the original"
 	case acts > 0:
 		return Blocked, s.Waiting[firstAct(s.Waiting)].What
+	case d.Set():
+		return Drained, "What is open is ended, then the tables are given back to the original"
+	case all.chunk.Foreign:
+		return NotBegun, "The original's tables are taken over by the next tick of ExportTimer"
 	case held > 0 && held == len(all.open):
 		return Held, many(int64(held), "window is held and waits", "windows are held and wait") + " for an operator"
 	case held > 0:

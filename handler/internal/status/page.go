@@ -71,13 +71,13 @@ func write(w io.Writer, p page) error {
 }
 
 var stateNames = map[State]string{
-	Halted: "Halted", Held: "Needs an operator", Blocked: "Needs attention", Paused: "Paused", Waiting: "Waiting", NotBegun: "Not begun",
+	Halted: "Halted", Held: "Needs an operator", Blocked: "Needs attention", Drained: "Given back", Paused: "Paused", Waiting: "Waiting", NotBegun: "Not begun",
 	Running: "Running", Following: "Up to date", Finished: "Finished",
 }
 
 // tones are how the page colours a state.
 var tones = map[State]string{
-	Halted: "act", Held: "act", Blocked: "act", Paused: "wait", Waiting: "wait", NotBegun: "calm", Running: "busy", Following: "good", Finished: "good",
+	Halted: "act", Held: "act", Blocked: "act", Drained: "wait", Paused: "wait", Waiting: "wait", NotBegun: "calm", Running: "busy", Following: "good", Finished: "good",
 }
 
 // shown is a value as the page shows it, with where it is in the JSON.

@@ -49,8 +49,8 @@ func busyRig(t *testing.T) *rig {
 	r.must(r.Ledger.AddException(t.Context(), ledger.Exception{ID: ledger.ExceptionKey(2, "a"), Window: 2, State: ledger.ExceptionOpen, Kind: ledger.Invalid,
 		ResourceType: "Patient", ResourceID: "p-1", Line: 3, Lines: 1, Reason: "<script>alert(1)</script> is no birthDate"}))
 	r.control(func(c *ledger.Control) {
-		c.Export, _ = c.Export.Ended("", r.now.Add(-time.Minute))
-		c.Import, _ = c.Import.Ended("", r.now.Add(-time.Minute))
+		c.Export, _ = c.Export.Ended("", "", r.now.Add(-time.Minute))
+		c.Import, _ = c.Import.Ended("", "", r.now.Add(-time.Minute))
 		c.Destination = c.Destination.Missed("503: try again", r.now, r.now.Add(2*time.Minute))
 	})
 	return r

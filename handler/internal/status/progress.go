@@ -137,7 +137,7 @@ func (r *Reader) left(all rows, state State, p Progress, pace Pace) Left {
 	case Following:
 		zero := 0.0
 		return Left{&zero, "up to date: what is written to the source follows"}
-	case Halted, Blocked, Paused:
+	case Halted, Blocked, Paused, Drained:
 		return Left{Note: "not known: nothing new starts now"}
 	}
 	if pace.LinesPerHour == nil {

@@ -28,6 +28,7 @@ type Status struct {
 	Windows  WindowCounts `json:"windows"`
 	Exports  Jobs         `json:"exports"`
 	Imports  Jobs         `json:"imports"`
+	Retries  Retries      `json:"retries"`
 	Failures []Failure    `json:"failures,omitempty"` // the newest failed attempts, the newest first
 
 	Open     []Window    `json:"open,omitempty"` // held ones first, then by time
@@ -58,6 +59,7 @@ const (
 	Halted    State = "halted"    // it failed too often: nothing new starts until somebody says so
 	Held      State = "held"      // windows wait for an operator; others go on
 	Blocked   State = "blocked"   // something must be mended before it goes on
+	Drained   State = "drained"   // it is given back to the original, or will be when what is open has ended
 	Paused    State = "paused"    // nothing new starts for now
 	Waiting   State = "waiting"   // a service gives no answer; it goes on by itself
 	NotBegun  State = "notBegun"  // there is no window yet
@@ -159,6 +161,12 @@ type Jobs struct {
 	Running int   `json:"running"`
 	Done    int64 `json:"done"`   // windows exported, or imported
 	Failed  int64 `json:"failed"` // attempts, of the windows that the summary knows and of those shown
+}
+
+// Retries count towards a halt.
+type Retries struct {
+	Ticks int `json:"ticks"`           // in a row in which an attempt failed and nothing succeeded
+	Limit int `json:"limit,omitempty"` // so many halt the migration; absent: none do
 }
 
 // Failure is a failed attempt.

@@ -43,15 +43,28 @@ func TestStates(t *testing.T) {
 		"outage": {rows: func(r *rig) {
 			r.begin().control(func(c *ledger.Control) { c.Source = c.Source.Missed("503", r.now, r.now.Add(time.Minute)) })
 		}, want: Waiting, headline: "Waiting for a service", waits: "The source gives no answer and is asked again at 2025-01-01 00:01 UTC"},
+		"halted": {rows: func(r *rig) {
+			r.begin()
+			for range 5 {
+				r.chunk, _ = r.chunk.TickFailed()
+			}
+			r.chunk = got[ledger.Chunk](r.t)(r.Ledger.SaveChunk(r.t.Context(), r.chunk))
+		}, want: Halted, headline: "Halted after 5 ticks that failed in a row", waits: "Halted after 5 ticks"},
+		"drained": {rows: func(r *rig) {
+			r.begin().control(func(c *ledger.Control) { c.Drain = ledger.Wish{Action: "1", By: "dr. who", At: r.now} })
+		}, want: Drained, headline: "What is open is ended", waits: "Given back to the original for dr. who"},
+		"says itself why": {rows: func(r *rig) {
+			r.begin().control(func(c *ledger.Control) { c.Export, _ = c.Export.Ended("", "the configuration is missing", r.now) })
+		}, want: Running, waits: "ExportTimer waits"},
 		"pinned setting": {rows: func(r *rig) {
 			r.begin().chunk.Pinned["SourceUri"] = "https://other.example"
 			r.chunk = got[ledger.Chunk](r.t)(r.Ledger.SaveChunk(r.t.Context(), r.chunk))
 		}, want: Blocked, headline: "App settings changed", waits: "App settings changed"},
 		"trouble": {rows: func(r *rig) {
-			r.begin().control(func(c *ledger.Control) { c.Import, _ = c.Import.Ended("give the role FHIR Data Importer", r.now) })
+			r.begin().control(func(c *ledger.Control) { c.Import, _ = c.Import.Ended("give the role FHIR Data Importer", "", r.now) })
 		}, want: Blocked, headline: "ImportTimer's last tick failed", waits: "ImportTimer's last tick failed"},
 		"silent timer": {rows: func(r *rig) {
-			r.begin().control(func(c *ledger.Control) { c.Export, _ = c.Export.Ended("", r.now.Add(-time.Hour)) })
+			r.begin().control(func(c *ledger.Control) { c.Export, _ = c.Export.Ended("", "", r.now.Add(-time.Hour)) })
 		}, want: Blocked, headline: "ExportTimer does not fire", waits: "ExportTimer does not fire"},
 		"following":           {rows: func(r *rig) { r.begin().jump(365.99) }, want: Following, headline: "Up to date"},
 		"finished":            {settings: rangeRun, rows: func(r *rig) { r.begin().jump(365) }, want: Finished, headline: "Everything up to 2024-12-31 00:00 UTC is migrated"},

@@ -40,10 +40,10 @@ type tickMark struct {
 
 var kindNames = map[Kind]string{
 	"done": "done", Closed: "done or empty", Empty: "empty", "exporting": "exporting", "exported": "exported", "importing": "importing",
-	"planned": "planned", "splitting": "splitting", "adopting": "being taken over", "held": "held", Failing: "open, after failed attempts",
+	"planned": "planned", "splitting": "splitting", "adopting": "being taken over", "superseded": "superseded", "held": "held", Failing: "open, after failed attempts",
 }
 
-var kindOrder = []Kind{"done", Closed, Empty, "importing", "exported", "exporting", "planned", "splitting", "adopting", Failing, "held"}
+var kindOrder = []Kind{"done", Closed, Empty, "importing", "exported", "exporting", "planned", "splitting", "adopting", "superseded", Failing, "held"}
 
 // patterns are what tells kinds apart without colours.
 var patterns = map[Kind]string{"held": "stripes", Failing: "stripes", "importing": "dots", Empty: "hatch"}

@@ -19,6 +19,14 @@ const maxHeldShown = 20
 // waiting is what stands in the way, what somebody must do first.
 func (r *Reader) waiting(all rows) (waits []Wait) {
 	waits = append(waits, r.unscheduled(all)...)
+	waits = append(waits, r.halted(all)...)
+	if d := all.control.Drain; d.Set() {
+		w := Wait{What: "Given back to the original for " + d.By + " when what is open has ended: nothing new starts", Detail: d.Reason, Who: operator, Since: Instant(d.At), Do: []Action{undrain}}
+		if !all.control.Drained.IsZero() {
+			w.What, w.Since = "The tables are given back to the original, for "+d.By, Instant(all.control.Drained)
+		}
+		waits = append(waits, w)
+	}
 	if p := all.control.Pause; p.Set() {
 		waits = append(waits, Wait{What: "Paused by " + p.By, Detail: p.Reason, Who: operator, Since: Instant(p.At), Do: []Action{resume}})
 	}
@@ -38,12 +46,38 @@ func (r *Reader) waiting(all rows) (waits []Wait) {
 		waits = append(waits, Wait{What: "The source could not count what comes next", Who: nobody, Until: Instant(c.NotBefore),
 			Detail: fmt.Sprintf("tried %s; after three tries the window is exported without a count", many(int64(c.CountTries), "time", "times"))})
 	}
-	slicesActFirst(waits)
+	if len(waits) == 0 {
+		waits = said(all)
+	}
+	actFirst(waits)
 	return waits
 }
 
-// slicesActFirst puts what somebody must do before what goes away by itself, and leaves the order else.
-func slicesActFirst(waits []Wait) {
+// halted is a migration of which too many ticks failed in a row.
+func (r *Reader) halted(all rows) []Wait {
+	if !all.chunk.Halted(r.Settings.MaxAttempts()) {
+		return nil
+	}
+	return []Wait{{What: fmt.Sprintf("Halted after %s that failed in a row", many(int64(all.chunk.FailedTicks), "tick", "ticks")), Act: true,
+		Who: operator + ", who finds the cause and says that it goes on", Do: []Action{clearRetries},
+		Detail: fmt.Sprintf("Nothing new starts; what runs is followed. AZURE_MaxExportRetries is %d.", r.Settings.MaxAttempts())}}
+}
+
+// said is what the last ticks themselves said that they wait for: what nothing else on the page explains.
+func said(all rows) (waits []Wait) {
+	for _, t := range []struct {
+		name string
+		ledger.Tick
+	}{{"ExportTimer", all.control.Export}, {"ImportTimer", all.control.Import}} {
+		if t.Waiting != "" {
+			waits = append(waits, Wait{What: t.name + " waits", Detail: cut(t.Waiting), Since: Instant(t.At), Who: nobody + " unless it says otherwise"})
+		}
+	}
+	return waits
+}
+
+// actFirst puts what somebody must do before what goes away by itself, and leaves the order else.
+func actFirst(waits []Wait) {
 	var act, rest []Wait
 	for _, w := range waits {
 		if w.Act {
