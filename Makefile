@@ -9,9 +9,9 @@ DIST ?= dist
 BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # What the demo reads; empty is its default. See sandbox/README.md.
-export DATA CHAOS KEEP SEED RESOURCES MODE DURATION
+export DATA CHAOS KEEP SEED RESOURCES MODE DURATION SCREENSHOT
 
-.PHONY: help demo soak test lint build bench race package publish clean
+.PHONY: help demo screenshot soak test lint build bench race package publish clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ help: ## what there is to make
 demo: sandbox/node_modules ## migrate five years of data between two FHIR services on this machine (DATA= CHAOS=1 KEEP=1 SEED= RESOURCES= MODE=)
 	$(BUILD) -o bin/ ./handler ./sandbox
 	@bin/sandbox
+
+screenshot: ## docs/dashboard.png: the page half-way through the demo, for the README (needs chromium)
+	$(MAKE) demo SCREENSHOT=docs/dashboard.png
 
 soak: sandbox/node_modules ## migrate again and again while everything fails that can, for DURATION=5m; everything must arrive or be listed (SEED=)
 	$(BUILD) -o bin/ ./handler ./sandbox

@@ -42,6 +42,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, p.Close()) }()
 	fmt.Fprintf(o.Out, "Moved is %s.\n", p.mode.about)
 	fmt.Fprintf(o.Out, "Source %s, destination %s, functions host %s.\n", p.source.URL(), p.destination.URL(), p.app.current().URL())
+	fmt.Fprintf(o.Out, "Dashboard: %s\n", p.dashboard())
 
 	err = p.run(ctx, o, s, versions)
 	if o.Keep && ctx.Err() == nil {
@@ -140,12 +141,13 @@ Everything keeps running until Ctrl-C.
                  both take the header  Authorization: Bearer %s
   functions host %s
                  function key %s (header x-functions-key), master key %s
+  dashboard      %s
   tables         %s
   blobs          %s
                  connection string for Storage Explorer and the Azure CLI:
                  %s
   log            %s
-`, p.source.URL(), p.destination.URL(), p.pass, host.URL(), host.FunctionKey(), host.MasterKey(),
+`, p.source.URL(), p.destination.URL(), p.pass, host.URL(), host.FunctionKey(), host.MasterKey(), p.dashboard(),
 		p.storage.TableURL(), p.storage.BlobURL(), p.storage.ConnectionString(), p.log.Name())
 }
 

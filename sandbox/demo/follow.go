@@ -31,6 +31,9 @@ func (p *platform) migrate(ctx context.Context, o Options, s span) (progress.Pro
 	if o.Chaos {
 		group.Go(func() error { return p.app.harass(running, o.Seed, display.Say) })
 	}
+	if o.Screenshot != "" {
+		group.Go(func() error { return p.screenshot(running, o.Screenshot) })
+	}
 	var last progress.Progress
 	group.Go(func() error {
 		defer end()

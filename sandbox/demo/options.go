@@ -23,6 +23,8 @@ type Options struct {
 	Chaos bool
 	// Keep leaves everything running after the comparison, until the context ends.
 	Keep bool
+	// Screenshot is the file into which a picture of the dashboard is taken half-way, "" for none.
+	Screenshot string
 	// Pace scales how long the jobs of the FHIR services take: 1 is seconds, 0.1 a tenth of that.
 	Pace float64
 	own  *mode // of a soak, in place of Mode
@@ -39,7 +41,7 @@ type Options struct {
 }
 
 // Parse reads the options from the command line, and those that it does not name from the environment: DATA, RESOURCES,
-// SEED, CHAOS, KEEP, MODE. It returns flag.ErrHelp when help was asked for and printed to usage.
+// SEED, CHAOS, KEEP, MODE, SCREENSHOT. It returns flag.ErrHelp when help was asked for and printed to usage.
 func Parse(arguments []string, lookup func(string) (string, bool), usage io.Writer) (Options, error) {
 	var o Options
 	e := environment{lookup: lookup}
@@ -51,6 +53,7 @@ func Parse(arguments []string, lookup func(string) (string, bool), usage io.Writ
 	flags.Uint64Var(&o.Seed, "seed", uint64(e.number("SEED", 1)), "decides everything left to chance (SEED)")
 	flags.BoolVar(&o.Chaos, "chaos", e.yes("CHAOS"), "kill the handler every few seconds (CHAOS=1)")
 	flags.BoolVar(&o.Keep, "keep", e.yes("KEEP"), "leave everything running until Ctrl-C (KEEP=1)")
+	flags.StringVar(&o.Screenshot, "screenshot", e.text("SCREENSHOT", ""), "take a picture of the dashboard half-way into this PNG, with Chromium (SCREENSHOT)")
 	flags.Float64Var(&o.Pace, "pace", 1, "how long the services' jobs take, as a multiple of a few seconds")
 	flags.StringVar(&o.Root, "root", ".", "folder of the function app")
 	if err := e.err(); err != nil {

@@ -144,11 +144,19 @@ func (r *Reader) finished(all rows) bool {
 
 // atWork says what the open windows do.
 func (r *Reader) atWork(all rows) string {
-	exporting, importing := count(all.open, ledger.Exporting), count(all.open, ledger.Importing)
-	if exporting+importing == 0 {
-		return fmt.Sprintf("Running: %s open", many(int64(len(all.open)), "window is", "windows are"))
+	var parts []string
+	for _, p := range []struct {
+		phase ledger.Phase
+		what  string
+	}{{ledger.Exporting, "exported"}, {ledger.Importing, "imported"}} {
+		if n := count(all.open, p.phase); n > 0 {
+			parts = append(parts, many(int64(n), "window is", "windows are")+" being "+p.what)
+		}
 	}
-	return fmt.Sprintf("Running: %s exported, %s imported", many(int64(exporting), "window is being", "windows are being"), many(int64(importing), "is being", "are being"))
+	if len(parts) == 0 {
+		return many(int64(len(all.open)), "window is", "windows are") + " open"
+	}
+	return strings.Join(parts, ", ")
 }
 
 func servers(all rows) Servers {

@@ -11,7 +11,7 @@ const (
 	// paceOver is the time that the pace is taken from, where there are samples that old.
 	paceOver = time.Hour
 	// shortestPace is the shortest time that a pace is taken from.
-	shortestPace = 20 * time.Second
+	shortestPace = 5 * time.Second
 )
 
 // serverNow is the source's now, and whose clock says so.

@@ -43,11 +43,11 @@ func timeSpan(schedule string) (time.Duration, error) {
 	}
 	var d time.Duration
 	for i, unit := range []time.Duration{time.Hour, time.Minute, time.Second} {
-		n, err := strconv.Atoi(parts[i])
-		if err != nil || n < 0 {
+		n, err := strconv.ParseFloat(parts[i], 64)
+		if err != nil || n < 0 || n > 1e5 {
 			return 0, fmt.Errorf("%q is no time span", schedule)
 		}
-		d += time.Duration(n) * unit
+		d += time.Duration(n * float64(unit))
 	}
 	if d == 0 {
 		return 0, fmt.Errorf("%q is no time span", schedule)

@@ -14,6 +14,7 @@ func TestOverdue(t *testing.T) {
 		"0 0 * * * *":      last.Add(2*time.Hour + 59*time.Minute + 50*time.Second),
 		"0 0 0 1 1 *":      time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
 		"0 0 9 * * Mon":    time.Date(2024, 5, 20, 9, 0, 0, 0, time.UTC),
+		"00:00:00.5":       last.Add(1500 * time.Millisecond),
 		"00:02:00":         last.Add(6 * time.Minute),
 		"every now & then": {},
 		"00:00:00":         {},

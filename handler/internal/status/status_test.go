@@ -24,12 +24,12 @@ func TestStates(t *testing.T) {
 		waits    string // what must be among what is waited for
 	}{
 		"empty":     {want: NotBegun, headline: "Nothing is migrated yet"},
-		"no window": {rows: func(r *rig) { r.begin() }, want: Running, headline: "Running"},
+		"no window": {rows: func(r *rig) { r.begin() }, want: Running, headline: "0 windows are open"},
 		"running": {rows: func(r *rig) {
 			r.begin().window(0, 30, r.done(10, 0))
 			r.window(30, 60, r.importing(10))
 			r.window(60, 90, r.exporting)
-		}, want: Running, headline: "1 window is being exported, 1 is being imported"},
+		}, want: Running, headline: "1 window is being exported, 1 window is being imported"},
 		"held, others go on": {rows: func(r *rig) {
 			r.begin().window(0, 30, r.held("the books do not balance: file 3"))
 			r.window(30, 60, r.exporting)
