@@ -87,19 +87,20 @@ var inAzure = []string{"az ", "func ", "curl ", "KEY="}
 
 // runBy says of every other command who runs it.
 var runBy = map[string]string{
-	"make help":    "printing the targets takes no test",
-	"make demo":    "sandbox/demo",
-	"make soak":    "sandbox/demo, by its parts; the whole takes minutes and is run by hand",
-	"make test":    "CI",
-	"make lint":    "make test",
-	"make build":   "make test",
-	"make race":    "the same tests as make test",
-	"make bench":   "the packages' benchmarks",
-	"make package": "e2e",
-	"make publish": "e2e, with a func that notes how it is called",
-	"make clean":   "removes what was built",
-	"npm ci":       "make test",
-	"go run":       "sandbox/demo, whose options have tests",
+	"make help":       "printing the targets takes no test",
+	"make demo":       "sandbox/demo",
+	"make soak":       "sandbox/demo, by its parts; the whole takes minutes and is run by hand",
+	"make test":       "CI",
+	"make lint":       "make test",
+	"make build":      "make test",
+	"make race":       "the same tests as make test",
+	"make bench":      "the packages' benchmarks",
+	"make package":    "e2e",
+	"make screenshot": "sandbox/demo, whose options have tests; the picture needs Chromium",
+	"make publish":    "e2e, with a func that notes how it is called",
+	"make clean":      "removes what was built",
+	"npm ci":          "make test",
+	"go run":          "sandbox/demo, whose options have tests",
 }
 
 // Each command in a page is one that somebody runs: a test, make test, or whoever has a subscription. Each target of make is there.
