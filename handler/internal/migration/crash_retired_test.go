@@ -44,7 +44,7 @@ func retiredScenario() scenario {
 			}
 		},
 		shows: map[string]func(string) bool{
-			"the export of search parameters": func(e string) bool { return strings.HasPrefix(e, "source: start export of [, ") },
+			"the export of search parameters": func(e string) bool { return strings.HasPrefix(e, "source: start export of SearchParameter[, ") },
 			"a window":                        export(0, 20),
 			"that grows":                      export(0, 40),
 			"a window that is too large":      export(40, 80),

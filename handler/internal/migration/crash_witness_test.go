@@ -60,7 +60,7 @@ func newFHIRCall(service string, r *http.Request, body []byte) fhirCall {
 		since, _ := time.Parse(time.RFC3339Nano, q.Get("_since"))
 		till, _ := time.Parse(time.RFC3339Nano, q.Get("_till"))
 		c.export = &fhir.Period{Since: since, Till: till}
-		c.text = fmt.Sprintf("%s: start export of %s", service, c.export)
+		c.text = fmt.Sprintf("%s: start export of %s%s", service, q.Get("_type"), c.export)
 	case path.Base(r.URL.Path) == "$import":
 		c.importBody, c.importSource = body, gjson.GetBytes(body, `parameter.#(name=="inputSource").valueUri`).String()
 		c.text = fmt.Sprintf("%s: start import %s", service, c.importSource)

@@ -47,7 +47,7 @@ func (r *rig) checkTiling() {
 func tiling(windows []ledger.Window, versions []fhirservice.Version) (wrong []string) {
 	for i, a := range windows {
 		for _, b := range windows[i+1:] {
-			if a.Since.Before(b.Till) && b.Since.Before(a.Till) {
+			if a.Since.Before(b.Till) && b.Since.Before(a.Till) && (a.Holds(b.ResourceType) || b.Holds(a.ResourceType)) {
 				wrong = append(wrong, fmt.Sprintf("%s and %s overlap", a.Name(), b.Name()))
 			}
 		}
@@ -55,7 +55,7 @@ func tiling(windows []ledger.Window, versions []fhirservice.Version) (wrong []st
 	for _, v := range versions {
 		covered := false
 		for _, w := range windows {
-			covered = covered || !v.LastUpdated.Before(w.Since) && v.LastUpdated.Before(w.Till)
+			covered = covered || w.Holds(v.Type) && !v.LastUpdated.Before(w.Since) && v.LastUpdated.Before(w.Till)
 		}
 		if !covered {
 			wrong = append(wrong, fmt.Sprintf("%s/%s of %s is in no window", v.Type, v.ID, v.LastUpdated))
