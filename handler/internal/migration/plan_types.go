@@ -41,8 +41,7 @@ func (t *tick) planNextByType(ctx context.Context, limit time.Time, final bool) 
 }
 
 // errNotByType: 144 exports of every stretch of time, each of nothing twice, would never come to an end.
-var errNotByType = errors.New("the source is retired: what there is of each type can be neither searched for nor counted, so it cannot be migrated type by type; " +
-	"set AZURE_IsParallel=true, which exports all types, and accept it (POST /api/AcceptSettings)")
+var errNotByType = errors.New("the source is retired: what there is of each type can be neither searched for nor counted, so it cannot be migrated type by type; set AZURE_IsParallel=true, which exports all types, and accept it (POST /api/AcceptSettings)")
 
 // openAt is how far an open window of a position's type reaches beyond it.
 func (t *tick) openAt(at ledger.Position) (till time.Time, ok bool) {
