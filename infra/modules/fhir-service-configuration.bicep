@@ -46,7 +46,7 @@ resource service 'Microsoft.HealthcareApis/workspaces/fhirservices@2024-03-31' =
   identity: empty(userAssigned) ? {
     type: 'SystemAssigned'
   } : {
-    type: 'SystemAssigned, UserAssigned'
+    type: 'SystemAssigned,UserAssigned'
     userAssignedIdentities: toObject(items(userAssigned), i => i.key, i => {})
   }
   properties: union(writable, exportSetting, importSetting)
