@@ -81,7 +81,7 @@ func (s *Service) cancel(ctx context.Context, kind, statusURL string) error {
 		return &Error{Op: op, Kind: Refused, Err: err}
 	}
 	a, err := s.do(ctx, call{op: op, method: http.MethodDelete, path: path, accept: "application/json",
-		want: []int{http.StatusAccepted, http.StatusOK, http.StatusNoContent}})
+		want: []int{http.StatusAccepted}}) // no other: a 200 is that of a gateway, and nothing is cancelled
 	var refused *Error
 	if errors.As(err, &refused) && refused.Kind == NotFound {
 		return nil

@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -284,4 +286,18 @@ func (w *Window) columns() []column {
 		timeColumn("TakenOver", &w.TakenOver), boolColumn("OriginalFiles", &w.OriginalFiles),
 		jsonColumn("Preflight", &w.Preflight, func(p Preflight) bool { return p.State == "" && p.Look == 0 }),
 	}
+}
+
+// PayloadRoom is how many payloads a window's row has room for, whatever becomes of them, when the status URL of an import has so many characters:
+// 100 at most, and fewer where the URL is long.
+func PayloadRoom(statusURL int) int {
+	const most, digits = 100, 1 << 40 // more lines than a payload has, an instant in the year 2004: as many digits as now
+	largest := Payload{Blob: postedBlob(most, 9999), Post: 9999, From: 999_999, To: 1_000_000, StatusURL: strings.Repeat("x", statusURL), State: Posted,
+		Lines: digits, Unknown: 1, Cancelled: true, Moved: digits, NotBefore: digits, PostedAt: digits, MovedAt: digits}
+	text, err := json.Marshal(largest)
+	if err != nil {
+		return 0
+	}
+	again := filesAgain * len(`,"only":[999999],"imported":1099511627776,"refused":1099511627776,"earlier":"`+postedBlob(most, 9999)+`"`)
+	return max(1, min(most, (maxJSON-again)/(len(text)+1)))
 }

@@ -53,8 +53,8 @@ func (t *tick) adoptExported(ctx context.Context, w ledger.Window) (ledger.Windo
 		if err != nil {
 			return w, fmt.Errorf("adopt %s: %w", w.Name(), err)
 		}
-		if len(found.Payloads) > maxPayloads {
-			problem = fmt.Sprintf("it needs %d imports, more than %d", len(found.Payloads), maxPayloads)
+		if room := t.maxPayloads(); len(found.Payloads) > room {
+			problem = fmt.Sprintf("it needs %d imports, more than %d", len(found.Payloads), room)
 		}
 	}
 	counted := ledger.Unknown

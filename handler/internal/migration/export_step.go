@@ -207,11 +207,11 @@ func (t *tick) exportEnded(ctx context.Context, w ledger.Window, body *manifestB
 		return t.failExport(ctx, w, disbelief)
 	}
 	payloads := payloadSlices(m.ToImport(), t.Settings.FileCount)
-	if len(payloads) > maxPayloads {
+	if room := t.maxPayloads(); len(payloads) > room {
 		if splittable(w) {
-			return w, fmt.Sprintf("%d files need %d imports, more than %d", len(m.Files), len(payloads), maxPayloads), nil
+			return w, fmt.Sprintf("%d files need %d imports, more than %d", len(m.Files), len(payloads), room), nil
 		}
-		next, moveErr := w.Hold(fmt.Sprintf("%d files need %d imports, more than %d, and the window cannot be split: raise AZURE_FileCount", len(m.Files), len(payloads), maxPayloads), t.Clock())
+		next, moveErr := w.Hold(fmt.Sprintf("%d files need %d imports, more than %d, and the window cannot be split: raise AZURE_FileCount", len(m.Files), len(payloads), room), t.Clock())
 		next, _, err := t.save(ctx, w, next, moveErr)
 		return next, "", err
 	}

@@ -73,7 +73,7 @@ func TestTooManyPayloadsIsSplit(t *testing.T) {
 	r.wantEqual()
 	r.checkTiling()
 	for _, w := range r.allWindows() {
-		if w.PayloadCount > maxPayloads {
+		if w.PayloadCount > r.maxPayloads() {
 			t.Errorf("%s has %d payloads", w.Name(), w.PayloadCount)
 		}
 	}

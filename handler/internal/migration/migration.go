@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// maxPayloads is how many payloads a window's row has room for; a window that needs more is split.
-	maxPayloads = 100
 	// maxHeld windows may wait for an operator before planning stops: whatever holds them would hold the next ones too.
 	maxHeld = 50
 	// sideBySide bounds the calls that one tick has under way at the same time.
@@ -63,6 +61,11 @@ func (m *Migration) Logging(log *slog.Logger) *Migration {
 	logging := *m
 	logging.Log = log
 	return &logging
+}
+
+// maxPayloads is how many payloads a window's row has room for; a window that needs more is split.
+func (m *Migration) maxPayloads() int {
+	return ledger.PayloadRoom(len(m.Settings.DestinationUri) + len("/_operations/import/") + len("9223372036854775807"))
 }
 
 // CallTime is how long one call to a FHIR service may take: 100 s, as the status of an import answers up to 60 s late, but

@@ -76,15 +76,7 @@ func (t *tick) applyImport(ctx context.Context, w ledger.Window, i int, o import
 	case o.err == nil:
 		return w.ImportDone(i, o.books.Imported, o.books.Refused)
 	case jobStatus(o.err) == http.StatusNotFound: // the storage service's own 404: an input file is not there
-		t.Log.Warn("exported files are gone", "event", "Import", "window", w.Number, "payload", i+1, "reason", o.err.Error())
-		for j, q := range w.Payloads { // what is exported again must not be imported beside what still runs
-			if j != i && q.State == ledger.Posted {
-				if err := t.Destination.CancelImport(ctx, q.StatusURL); err != nil {
-					t.Log.Info("an import could not be cancelled", "window", w.Number, "payload", j+1, "error", err.Error())
-				}
-			}
-		}
-		return w.FilesGone(o.err.Error(), t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
+		return t.filesGone(ctx, w, i, o.err)
 	case kindOf(o.err) == fhir.JobFailed, unknown && p.Unknown+1 >= maxUnknownPolls:
 		return t.importFailed(w, i, o.err, files)
 	case unknown:
@@ -102,6 +94,25 @@ func (t *tick) applyImport(ctx context.Context, w ledger.Window, i int, o import
 	return next, errors.Join(fmt.Errorf("%s: payload %d: %w", w.Name(), i+1, err), moveErr)
 }
 
+// filesGone has a window exported again of which a file is no longer there. What is exported again must not be imported beside what still runs, so the
+// other jobs are cancelled first; while the destination cannot take that, payload i is asked again.
+func (t *tick) filesGone(ctx context.Context, w ledger.Window, i int, cause error) (ledger.Window, error) {
+	t.Log.Warn("exported files are gone", "event", "Import", "window", w.Number, "payload", i+1, "reason", cause.Error())
+	for j, q := range w.Payloads {
+		if j == i || q.State != ledger.Posted {
+			continue
+		}
+		err := t.Destination.CancelImport(ctx, q.StatusURL)
+		if passing(err) {
+			return w.ImportStillRunning(i, ledger.Unknown, t.Clock(), t.nextPoll(err))
+		}
+		if err != nil {
+			t.Log.Info("an import could not be cancelled", "window", w.Number, "payload", j+1, "error", err.Error())
+		}
+	}
+	return w.FilesGone(cause.Error(), t.Clock(), t.nextAttempt(w.Attempts), t.maxAttempts())
+}
+
 // importFailed records a failed attempt of payload i. One that was cancelled because it did not move is posted again in two
 // halves; after another one its files are looked at where they may be the cause.
 func (t *tick) importFailed(w ledger.Window, i int, cause error, files []staging.File) (ledger.Window, error) {
@@ -114,7 +125,7 @@ func (t *tick) importFailed(w ledger.Window, i int, cause error, files []staging
 	if !p.Cancelled {
 		return t.lookAfterFailure(next, i, cause, files)
 	}
-	if len(p.Only) > 0 || p.To-p.From < 2 || len(w.Payloads) >= maxPayloads {
+	if len(p.Only) > 0 || p.To-p.From < 2 || len(w.Payloads) >= t.maxPayloads() {
 		return next, nil
 	}
 	at := (p.From + p.To) / 2
@@ -126,14 +137,19 @@ func (t *tick) importFailed(w ledger.Window, i int, cause error, files []staging
 func (t *tick) cancelStuck(ctx context.Context, w ledger.Window, i int) (ledger.Window, error) {
 	p := w.Payloads[i]
 	reason := t.stuck(p)
+	if reason == "" && !p.Cancelled {
+		return w, nil
+	}
+	if !p.Cancelled {
+		t.Log.Warn("import is stuck", "event", "Import", "window", w.Number, "payload", i+1, "importId", fhir.JobID(p.StatusURL), "reason", reason)
+	}
+	err := t.Destination.CancelImport(ctx, p.StatusURL) // once more, where it was: the first one may not have arrived
 	if p.Cancelled && t.Clock().Sub(p.PostedAt.Time()) >= 2*t.Settings.ImportDeadline() {
 		return w.Hold(fmt.Sprintf("import payload %d was cancelled and does not end: %s; the destination has to be looked at", i+1, p.StatusURL), t.Clock())
 	}
-	if reason == "" || p.Cancelled {
+	if p.Cancelled {
 		return w, nil
 	}
-	t.Log.Warn("import is stuck", "event", "Import", "window", w.Number, "payload", i+1, "importId", fhir.JobID(p.StatusURL), "reason", reason)
-	err := t.Destination.CancelImport(ctx, p.StatusURL)
 	switch status := statusOf(err); {
 	case err == nil, status == http.StatusConflict:
 		return w.ImportCancelled(i, reason, t.Clock(), t.nextPoll(nil))

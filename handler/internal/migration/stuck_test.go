@@ -104,3 +104,37 @@ func TestTooLargeIsTriedWithASmallerMaxCount(t *testing.T) {
 		t.Errorf("%d attempts", w.Attempts)
 	}
 }
+
+// The answer to a cancellation came from a gateway and the job runs on: it is cancelled again until it ends, and nothing is held.
+func TestACancellationThatDidNotArriveIsRepeated(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: append([]string{"ImportDeadlineMinutes=10", "MigrateSearchParameters=false"}, rangeRun...)})
+	r.load(5, day(1), time.Hour)
+	r.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, Times: 1, StuckJob: true})
+	r.destination.Inject(fhirservice.Fault{Kind: fhirservice.ImportCancel, Times: 2, NotFHIR: "<html>a gateway</html>", ContentType: "text/html"})
+	said := 0
+	for range 60 {
+		if _, err := r.ExportStep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.ImportStep(t.Context()); err != nil {
+			if said++; !strings.Contains(err.Error(), "a gateway") {
+				t.Fatal(err)
+			}
+		}
+		if r.chunk().Watermark.Equal(rangeEnd) {
+			break
+		}
+		r.clock.advance(2*time.Minute + time.Second)
+	}
+	if said != 2 {
+		t.Errorf("the step failed %d times", said)
+	}
+	if w := r.window(1); w.Phase() != ledger.Done {
+		t.Errorf("%s: %s", w.Phase(), w.HeldReason)
+	}
+	if n := r.calls(r.destination, fhirservice.ImportCancel); n < 3 {
+		t.Errorf("cancelled %d times", n)
+	}
+	r.wantEqual()
+}
