@@ -26,6 +26,12 @@ func (b *browser) refresh() {
 	b.waitFor("the page refreshes itself", "document.querySelector('#fresh time').dateTime !== window.before")
 }
 
+// wantState waits until the page says so.
+func (b *browser) wantState(state string) {
+	b.t.Helper()
+	b.waitFor("it is "+state, "document.querySelector('main > section').dataset.state === '"+state+"'")
+}
+
 // The page of a migration from before the first window to its end, in a real browser: it refreshes itself without losing focus, scroll or
 // what is unfolded; nothing fails in it, nothing is asked of anybody else, and axe has nothing to say.
 func TestDashboardFollowsAMigration(t *testing.T) {
@@ -39,7 +45,7 @@ func TestDashboardFollowsAMigration(t *testing.T) {
 	b.wantAccessible("empty")
 	a.fire("ExportTimer")
 	b.refresh()
-	b.waitFor("it shows what runs", "document.querySelector('main > section').dataset.state === 'running'")
+	b.wantState("running")
 	last := eval[string](b, "[...document.querySelectorAll('details.window')].at(-1).dataset.key") // it is open for a while yet
 	window := `details[data-key="` + last + `"]`
 	b.do("unfold a window", chromedp.Click(chromedp.CSS(window+" > summary")), chromedp.EmulateViewport(1280, 500))
@@ -65,7 +71,7 @@ func TestDashboardFollowsAMigration(t *testing.T) {
 		}
 	}
 	b.refresh()
-	b.waitFor("it shows the end", "document.querySelector('main > section').dataset.state === 'finished'")
+	b.wantState("finished")
 	b.wantAccessible("finished")
 	b.wantNoProblem()
 }
@@ -76,37 +82,43 @@ func with(settings map[string]string, name, value string) map[string]string {
 	return settings
 }
 
-// A held window is released from the page: the dialog asks for the key of that function, for a name and a reason, and a wrong key does
-// nothing.
+// A migration that halted over a window which is now held goes on from the page: the dialog asks for the key of the action's function, for a name
+// and a reason, and a wrong key does nothing.
 func TestDashboardActs(t *testing.T) {
 	t.Parallel()
-	a := startApp(t, fhirservice.Options{}, fhirservice.Options{}, with(rangeRun(), "MaxExportRetries", "1"))
+	a := startApp(t, fhirservice.Options{}, fhirservice.Options{}, with(with(rangeRun(), "MaxExportRetries", "1"), "ExportChunkTime", "200"))
 	a.seed(clinic(t, 50)...)
 	a.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, Times: 1, FailJob: &fhirservice.Failure{Status: 500, Reason: "<b>unknown</b> error"}})
-	for n := 0; a.status().Windows.Held == 0; n++ {
+	for n := 0; a.status().Windows.Held == 0 || a.status().State != "halted"; n++ {
 		if n > 100 {
-			t.Fatal("no window is held")
+			t.Fatalf("it is not halted with a window held: %+v", a.status())
 		}
 		a.fire("ExportTimer")
 	}
 	b := a.dashboard()
-	b.wantAccessible("held")
-	if text := b.text(".waits .act"); !strings.Contains(text, "is held") || !strings.Contains(text, "<b>unknown</b> error") {
-		t.Errorf("it waits for %q", text)
-	}
-	release := ".waits button[data-do=WindowRelease]"
-	b.do("open the dialog", chromedp.Click(chromedp.CSS(release)), chromedp.WaitVisible(chromedp.CSS("#confirm-key")))
+	b.wantState("halted")
+	b.wantAccessible("halted")
+	goOn := ".waits button[data-do=ClearMaxExportRetries]"
+	b.do("open the dialog", chromedp.Click(chromedp.CSS(goOn)), chromedp.WaitVisible(chromedp.CSS("#confirm-key")))
 	b.wantAccessible("dialog")
 	b.expect("401")
 	b.do("a wrong key", chromedp.SendKeys(chromedp.CSS("#confirm-key"), "wrong"), chromedp.SendKeys(chromedp.CSS("#confirm-by"), "dr. who"),
 		chromedp.SendKeys(chromedp.CSS("#confirm-reason"), "mended"), chromedp.Click(chromedp.CSS("#confirm-go")))
 	b.waitFor("the wrong key is refused", "document.querySelector('#confirm-failed').textContent.includes('key')")
-	if a.status().Windows.Held == 0 {
-		t.Error("a wrong key has done it")
+	if s := a.status(); s.State != "halted" {
+		t.Errorf("a wrong key has done it: %s", s.State)
 	}
 	b.do("the right key", chromedp.SetValue(chromedp.CSS("#confirm-key"), a.host.FunctionKey()), chromedp.Click(chromedp.CSS("#confirm-go")))
 	b.waitFor("the dialog closes", "!document.querySelector('dialog').open")
-	b.waitFor("the page shows it", "document.querySelector('"+release+"') === null")
+	b.wantState("held")
+	b.wantAccessible("held")
+	if text := b.text(".waits .act"); !strings.Contains(text, "is held") || !strings.Contains(text, "<b>unknown</b> error") {
+		t.Errorf("it waits for %q", text)
+	}
+	release := ".waits button[data-do=WindowRelease]"
+	b.do("release it", chromedp.Click(chromedp.CSS(release)), chromedp.WaitVisible(chromedp.CSS("#confirm-key")),
+		chromedp.SendKeys(chromedp.CSS("#confirm-key"), a.host.FunctionKey()), chromedp.SendKeys(chromedp.CSS("#confirm-reason"), "mended"), chromedp.Click(chromedp.CSS("#confirm-go")))
+	b.waitFor("the page shows it", "!document.querySelector('dialog').open && document.querySelector('"+release+"') === null")
 	if s := a.status(); s.Windows.Held != 0 {
 		t.Errorf("after the release: %+v", s)
 	}

@@ -222,6 +222,29 @@ func TestPageOfEveryState(t *testing.T) {
 	}
 }
 
+// Windows of types cover the same time and are drawn under each other; as many as there are lanes for.
+func TestLanes(t *testing.T) {
+	t.Parallel()
+	var stretches []Stretch
+	for n := range 5 {
+		stretches = append(stretches, Stretch{Since: day(0), Till: day(10), Open: true, Window: n, Kind: "planned"})
+	}
+	stretches = append(stretches, Stretch{Since: day(10), Till: day(20), Open: true, Window: 5}, Stretch{Since: day(0), Till: day(20), Kind: Empty})
+	if lane, lanes := inLanes(stretches); lanes != 5 || fmt.Sprint(lane[:6]) != "[0 1 2 3 4 0]" {
+		t.Errorf("%d lanes: %v", lanes, lane)
+	}
+	for n := range 30 {
+		stretches = append(stretches, Stretch{Since: day(0), Till: day(10), Open: true, Window: 10 + n})
+	}
+	if _, lanes := inLanes(stretches); lanes != maxLanes {
+		t.Errorf("%d lanes", lanes)
+	}
+	closer := strips(Timeline{From: Instant(day(-1000)), To: Instant(day(1000)), Stretches: stretches})
+	if len(closer) != 2 || len(closer[0].Bars) != 37 || !strings.Contains(closer[0].Label, "5 planned") {
+		t.Errorf("%d strips: %+v", len(closer), closer)
+	}
+}
+
 func TestTicks(t *testing.T) {
 	t.Parallel()
 	for span, want := range map[time.Duration]string{

@@ -49,7 +49,7 @@ func TestStates(t *testing.T) {
 				r.chunk, _ = r.chunk.TickFailed()
 			}
 			r.chunk = got[ledger.Chunk](r.t)(r.Ledger.SaveChunk(r.t.Context(), r.chunk))
-		}, want: Halted, headline: "Halted after 5 ticks that failed in a row", waits: "Halted after 5 ticks"},
+		}, want: Halted, headline: "Halted after 5 failed ticks in a row", waits: "Halted after 5 failed"},
 		"drained": {rows: func(r *rig) {
 			r.begin().control(func(c *ledger.Control) { c.Drain = ledger.Wish{Action: "1", By: "dr. who", At: r.now} })
 		}, want: Drained, headline: "What is open is ended", waits: "Given back to the original for dr. who"},

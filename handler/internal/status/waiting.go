@@ -58,7 +58,7 @@ func (r *Reader) halted(all rows) []Wait {
 	if !all.chunk.Halted(r.Settings.MaxAttempts()) {
 		return nil
 	}
-	return []Wait{{What: fmt.Sprintf("Halted after %s that failed in a row", many(int64(all.chunk.FailedTicks), "tick", "ticks")), Act: true,
+	return []Wait{{What: "Halted after " + many(int64(all.chunk.FailedTicks), "failed tick", "failed ticks in a row"), Act: true,
 		Who: operator + ", who finds the cause and says that it goes on", Do: []Action{clearRetries},
 		Detail: fmt.Sprintf("Nothing new starts; what runs is followed. AZURE_MaxExportRetries is %d.", r.Settings.MaxAttempts())}}
 }
