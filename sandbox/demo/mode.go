@@ -25,7 +25,7 @@ type mode struct {
 	source   fhirservice.Kind  // "": SQL
 
 	// prepare is called before the function app starts, when storage and both FHIR services are there. nil: nothing to do.
-	prepare func(ctx context.Context, p *platform) error
+	prepare func(ctx context.Context, p *platform, s span) error
 	// arrives is what must be at the destination in the end, and nothing else. nil: every version of the source.
 	arrives func(source []fhirservice.Version, windows []progress.Window) ([]fhirservice.Version, error)
 	// uncounted says that a check may leave open what it cannot find out in this mode.
@@ -73,11 +73,17 @@ func modes() map[string]mode {
 			arrives: redacted,
 			verdict: "Every version and every deletion is at the destination, as the de-identified export has it.",
 		},
+		"takeover": {
+			about: "what the durable original left half-done in its tables, with every version and every deletion: windows it closed stay closed, one of them hides a " +
+				"payload that was never imported, one was exported and half imported",
+			prepare: leaveOriginal,
+			verdict: "Every version and every deletion is at the destination, and equal; what the original had closed was not exported again.",
+		},
 	}
 }
 
 // retire lets the source answer exports alone, as a service in the deprecated state does.
-func retire(_ context.Context, p *platform) error {
+func retire(_ context.Context, p *platform, _ span) error {
 	p.source.Inject(fhirservice.Fault{Gone: true})
 	return nil
 }
@@ -86,7 +92,7 @@ func retire(_ context.Context, p *platform) error {
 const configurationFile = "demo.json"
 
 // configure puts the de-identification configuration where the source looks for it.
-func configure(ctx context.Context, p *platform) error {
+func configure(ctx context.Context, p *platform, _ span) error {
 	account, err := azblob.NewClientFromConnectionString(p.storage.ConnectionString(), nil)
 	if err == nil {
 		_, err = account.CreateContainer(ctx, "anonymization", nil)

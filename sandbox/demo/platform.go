@@ -59,7 +59,7 @@ func startPlatform(ctx context.Context, o Options, s span, versions []fhirservic
 		return p, err
 	}
 	if p.mode.prepare != nil {
-		if err = p.mode.prepare(ctx, p); err != nil {
+		if err = p.mode.prepare(ctx, p, s); err != nil {
 			return p, err
 		}
 	}

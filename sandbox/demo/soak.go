@@ -97,7 +97,7 @@ func (o SoakOptions) round(ctx context.Context, seed uint64, deadline time.Time)
 		"AZURE_FileCount": "3", "AZURE_ExportChunkTime": "25", "AZURE_MaxExceptionsPerWindow": "10000",
 	}
 	var lossy *lossyStorage
-	harsh := mode{about: "everything, while everything fails", settings: settings, prepare: func(_ context.Context, p *platform) (err error) {
+	harsh := mode{about: "everything, while everything fails", settings: settings, prepare: func(_ context.Context, p *platform, _ span) (err error) {
 		lossy, err = newLossyStorage(p.storage, seed)
 		if err == nil {
 			settings["AZURE_StorageConnectionString"] = lossy.connectionString
