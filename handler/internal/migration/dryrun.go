@@ -153,7 +153,8 @@ func (m *Migration) dryRun(ctx context.Context, d *DryRun) error {
 	return nil
 }
 
-// dryWindow is the window that begins at since, cut as planning would cut it.
+// dryWindow is the window that begins at since, cut as planning would cut it. Type by type, it is the time that all types share: each
+// is cut by itself.
 func (m *Migration) dryWindow(ctx context.Context, since, limit time.Time) (DryWindow, error) {
 	till := since.Add(m.Settings.ChunkLength())
 	if till.After(limit) {
@@ -161,7 +162,7 @@ func (m *Migration) dryWindow(ctx context.Context, since, limit time.Time) (DryW
 	}
 	for {
 		c, err := m.Source.CountType(ctx, "", m.view(), fhir.Period{Since: since, Till: till})
-		if err != nil || c.N <= m.Settings.ChunkLimit || till.Sub(since) < 2*time.Millisecond {
+		if err != nil || !m.Settings.IsParallel || c.N <= m.Settings.ChunkLimit || till.Sub(since) < 2*time.Millisecond {
 			return DryWindow{Since: since, Till: till, Count: c.N}, err
 		}
 		till = since.Add(till.Sub(since) / 2).Truncate(time.Millisecond)
@@ -264,6 +265,12 @@ func (m *Migration) notNow(ctx context.Context, chunk ledger.Chunk) (all []strin
 	}
 	if p := control.Pause; p.Set() {
 		all = append(all, fmt.Sprintf("paused by %s since %s: %s", p.By, ledger.FormatInstant(p.At), p.Reason))
+	}
+	if control.Drain.Set() {
+		all = append(all, "drained by "+control.Drain.By+": nothing new starts")
+	}
+	if chunk.Types.UnderWay() {
+		all = append(all, fmt.Sprintf("the time until %s is planned for some types, and first for the others", ledger.FormatInstant(chunk.Types.Till)))
 	}
 	if paused, until := m.Settings.Paused(m.Clock()); paused {
 		all = append(all, "paused until "+ledger.FormatInstant(until))

@@ -3,6 +3,7 @@ package migration
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,5 +117,29 @@ func TestDryRunSaysWhatItCannot(t *testing.T) {
 	r.source.Inject(fhirservice.Fault{Gone: true})
 	if d, err := r.DryRun(t.Context()); err != nil || d.Mode != "exports alone" || d.AndSoOn == nil || d.AndSoOn.Count != nil {
 		t.Errorf("a retired source: %v %+v", err, d)
+	}
+}
+
+// Type by type, the windows foreseen are those that the types share: each window that is made lies in one, and none stays without.
+func TestDryRunTypeByType(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: append([]string{"IsParallel=false", "ResourceTypes=Patient,Observation", "ResourceExportChunkTime=30", "ChunkLimit=20", "MaxOpenWindows=200"}, rangeRun...)})
+	r.load(60, day(20), 26*time.Hour)
+	d, err := r.DryRun(t.Context())
+	if err != nil || d.Mode != "type by type" || d.Total.Exports != 2*len(d.Windows) {
+		t.Fatalf("%v: %+v", err, d)
+	}
+	r.tick()
+	within := make([]int, len(d.Windows))
+	for _, w := range r.allWindows() {
+		at := slices.IndexFunc(d.Windows, func(f DryWindow) bool { return !w.Since.Before(f.Since) && !w.Till.After(f.Till) })
+		if at < 0 {
+			t.Errorf("%s is not foreseen in %v", w.Name(), d.bounds())
+			continue
+		}
+		within[at]++
+	}
+	if len(within) < 2 || slices.Contains(within, 0) {
+		t.Errorf("windows made within those foreseen: %v, %v", within, d.bounds())
 	}
 }
