@@ -182,6 +182,8 @@ const pageExceptions = 1000
 // exceptions: no refused line is open. Those accepted are gathered along the way, for the DeepCheck finds them too.
 func (c *Cutover) exceptions(ctx context.Context) (Condition, accepted, error) {
 	const name = "refused lines"
+	ctx, cancel := context.WithTimeout(ctx, askTime/2) // the other conditions need some, too
+	defer cancel()
 	states, known, first := map[ledger.ExceptionState]int64{}, accepted{}, ""
 	for from := ""; ; {
 		page, err := c.Ledger.Exceptions(ctx, from, pageExceptions)

@@ -78,11 +78,10 @@ func (c *Cutover) Readiness(ctx context.Context) (Readiness, error) {
 		return r, err
 	}
 	r.MigratedTill = l.chunk.Watermark
-	exceptions, l2, err := c.exceptions(ctx)
-	if err != nil {
+	var exceptions Condition
+	if exceptions, l.accepted, err = c.exceptions(ctx); err != nil {
 		return r, err
 	}
-	l.accepted = l2
 	asked := []func(context.Context, look) (Condition, error){c.lag, c.windows, c.settled, c.quiet, c.deep, c.searchParameters}
 	conditions := make([]Condition, len(asked))
 	g, within := errgroup.WithContext(ctx)

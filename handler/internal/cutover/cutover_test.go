@@ -194,6 +194,7 @@ func TestConditions(t *testing.T) {
 		"a source that does not answer": {after: func(r *rig) {
 			r.source.Inject(fhirservice.Fault{Kind: fhirservice.HistoryCount, Status: http.StatusServiceUnavailable})
 		}, unmet: "source is quiet", says: "not known"},
+		"a retired source":           {after: func(r *rig) { r.source.Inject(fhirservice.Fault{Gone: true}) }},
 		"a difference":               {before: func(r *rig) { r.must(r.source.Load(patient(1000, watermark.Add(-time.Hour)))) }, unmet: "DeepCheck search parameters", says: "the first is Patient/p1000"},
 		"lines since the check":      {after: func(r *rig) { r.chunk(func(c *ledger.Chunk) { c.Totals.Exported += 7 }) }, unmet: "DeepCheck", says: "7 lines"},
 		"an open refused line":       {after: func(r *rig) { r.exception("a", "p1", false) }, unmet: "refused lines", says: "1 open"},

@@ -329,3 +329,46 @@ func everyCallTwice(_ context.Context, c ledger.Call, do func() error) error {
 	}
 	return err
 }
+
+// A handler dies between the note and the action: the note says that nobody knows what came of it, nothing has changed, and it can be asked
+// for again. A storage that refuses is an outcome.
+func TestActionsThatAreBrokenOff(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: rangeRun})
+	whole := r.Migration.Ledger
+	full := errors.New("the storage account is full")
+	r.Migration.Ledger = whole.Gated(func(_ context.Context, c ledger.Call, do func() error) error {
+		if c.Writes() && strings.HasSuffix(c.Row, "-control") {
+			return full
+		}
+		return do()
+	})
+	if _, err := r.Pause(t.Context(), somebody); !errors.Is(err, full) {
+		t.Errorf("refused: %v", err)
+	}
+	r.Migration.Ledger = whole.Gated(func(_ context.Context, c ledger.Call, do func() error) error {
+		if err := do(); err != nil || !strings.Contains(c.Row, "-action-") {
+			return err
+		}
+		panic("the handler dies")
+	})
+	func() {
+		defer func() { _ = recover() }()
+		r.Pause(t.Context(), somebody)
+	}()
+	r.Migration.Ledger = whole
+	all, err := r.Ledger.Actions(t.Context(), "", 10)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%v: %+v", err, all)
+	}
+	outcomes := []string{all[0].Outcome, all[1].Outcome}
+	if slices.Sort(outcomes); outcomes[0] != "" || !strings.Contains(outcomes[1], "not done: ") || !strings.Contains(outcomes[1], full.Error()) {
+		t.Errorf("outcomes: %q", outcomes)
+	}
+	if c, err := r.Ledger.Control(t.Context()); err != nil || c.Pause.Set() {
+		t.Errorf("%v: paused by %+v", err, c.Pause)
+	}
+	if _, err := r.Pause(t.Context(), somebody); err != nil {
+		t.Errorf("asked for again: %v", err)
+	}
+}

@@ -204,8 +204,13 @@ func (v *Verify) LastFull(ctx context.Context) (r Report, found bool, _ error) {
 		if Kind(run.Kind) != Deep || run.State != ledger.RunDone {
 			continue
 		}
-		if r, err = v.report(ctx, run); err != nil || r.Full {
-			return r, r.Full, err
+		brief, err := v.Brief(run) // without the findings, which are in blobs
+		if err != nil {
+			return r, false, err
+		}
+		if brief.Full {
+			r, err = v.report(ctx, run)
+			return r, err == nil, err
 		}
 	}
 	return r, false, nil
