@@ -37,8 +37,19 @@ func run(ctx context.Context, environ []string, clock func() time.Time, stdout i
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	options := assemble(environ, clock, log)
+	started := log.With("version", version, "commit", commit(), "port", port)
+	if options.SettingsError != nil {
+		started.Error("handler started, but does nothing: "+options.SettingsError.Error(), "event", event.Settings)
+	} else {
+		started.Info("handler started", "event", event.Started, "settings", options.Access.Settings)
+	}
+	return serve(ctx, listener, routes.New(options))
+}
+
+// assemble makes everything that answers from the app settings. Where they are missing or invalid, it says so in SettingsError.
+func assemble(environ []string, clock func() time.Time, log *slog.Logger) (options routes.Options) {
 	set, err := settings.Load(environ)
-	var options routes.Options
 	if err == nil {
 		options, err = wire(set, environ, clock, rand.Reader, log)
 	}
@@ -47,13 +58,7 @@ func run(ctx context.Context, environ []string, clock func() time.Time, stdout i
 	if m := options.Migration; m != nil {
 		options.Access.Source, options.Access.Destination, options.Access.Ledger, options.Access.Staging = m.Source, m.Destination, m.Ledger, m.Staging
 	}
-	started := log.With("version", version, "commit", commit(), "port", port)
-	if options.SettingsError != nil {
-		started.Error("handler started, but does nothing: "+options.SettingsError.Error(), "event", event.Settings)
-	} else {
-		started.Info("handler started", "event", event.Started, "settings", set)
-	}
-	return serve(ctx, listener, routes.New(options))
+	return options
 }
 
 // serve answers on listener until ctx ends. There are no time-outs but for headers: an invocation may take as long as

@@ -16,6 +16,7 @@ type Call struct {
 	Host     string    `json:"host"` // as in the Host header
 	Kind     Operation `json:"kind"`
 	Token    bool      `json:"token"`  // whether the call carried a Bearer token
+	Agent    string    `json:"agent"`  // its User-Agent
 	Status   int       `json:"status"` // 0 while it is being answered
 }
 
@@ -35,7 +36,7 @@ func (l *callLog) begin(now time.Time, r *http.Request) *callEntry {
 	defer l.mu.Unlock()
 	l.calls = append(l.calls, Call{
 		Time: now, Method: r.Method, Path: r.URL.Path, RawQuery: r.URL.RawQuery, Host: r.Host, Kind: Other,
-		Token: strings.HasPrefix(r.Header.Get("Authorization"), "Bearer "),
+		Token: strings.HasPrefix(r.Header.Get("Authorization"), "Bearer "), Agent: r.UserAgent(),
 	})
 	return &callEntry{log: l, number: int64(len(l.calls))}
 }
