@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -24,6 +23,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 
 	"fhirmigration/handler/internal/routes"
 	"fhirmigration/sandbox/azurite"
@@ -60,7 +60,26 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer emulator.Close()
+	if err := putConfigurations("a.json", "b.json"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
+}
+
+// putConfigurations writes de-identification configurations where the sources look for them.
+func putConfigurations(names ...string) error {
+	client, err := azblob.NewClientFromConnectionString(emulator.ConnectionString(), nil)
+	if err != nil {
+		return err
+	}
+	_, err = client.CreateContainer(context.Background(), "anonymization", nil)
+	for _, name := range names {
+		if err == nil {
+			_, err = client.UploadBuffer(context.Background(), "anonymization", name, []byte(`{"fhirVersion":"R4"}`), nil)
+		}
+	}
+	return err
 }
 
 // handOut answers as Microsoft Entra does at its v2.0 endpoints; a token says for whom and for what it is.
@@ -95,7 +114,6 @@ type scene struct {
 
 	mu     sync.Mutex
 	at     time.Time
-	log    bytes.Buffer
 	tokens map[string]string // what was sent to each service last, by its name
 	asked  map[string]int    // calls to elsewhere, by their first path segment
 	failed int               // steps that were answered with 500
@@ -181,17 +199,10 @@ func (s *scene) advance(d time.Duration) {
 	s.at = s.at.Add(d)
 }
 
-// Write takes the handler's log.
+// Write takes the handler's log, and shows it when the test fails.
 func (s *scene) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.log.Write(p)
-}
-
-func (s *scene) logged(text string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.Count(s.log.String(), text)
+	s.t.Log(strings.TrimRight(string(p), "\n"))
+	return len(p), nil
 }
 
 // call calls the handler as the host does.
