@@ -137,7 +137,7 @@ type migrationSettings = {
   @description('Whether the number of attempts is bounded by MaxExportRetries. Without, a window is tried for ever, with pauses that grow to an hour. Default: `true`.')
   MaxExportRetriesEnabled: bool?
 
-  @description('The attempts of a window before it is held for an operator. Default: `5`.')
+  @description('The attempts of a window before it is held for an operator, and the ticks in a row without any success before the whole migration halts. Default: `5`.')
   @minValue(1)
   @maxValue(100)
   MaxExportRetries: int?

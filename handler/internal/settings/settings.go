@@ -134,7 +134,7 @@ type Settings struct {
 	ScheduleInterval float64 `default:"2" bounds:"more than 0, at most 1440"`
 	// Whether the number of attempts is bounded by MaxExportRetries. Without, a window is tried for ever, with pauses that grow to an hour.
 	MaxExportRetriesEnabled bool `default:"true"`
-	// The attempts of a window before it is held for an operator.
+	// The attempts of a window before it is held for an operator, and the ticks in a row without any success before the whole migration halts.
 	MaxExportRetries int `default:"5" min:"1" max:"100"`
 	// How many of a window's refused lines get a row of their own; the others are counted in one more row, and stay in the error log.
 	MaxExceptionsPerWindow int `default:"1000" min:"1" max:"10000"`
