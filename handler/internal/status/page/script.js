@@ -69,7 +69,7 @@
   const ask = async () => {
     let reply;
     try {
-      reply = await fetch(address.pathname, { headers: { "x-functions-key": readerKey }, cache: "no-store", credentials: "omit" });
+      reply = await fetch(address.pathname, { headers: { "x-functions-key": readerKey }, cache: "no-store" });
     } catch {
       stale("No answer from the function app: what is shown may be old");
       return;
@@ -126,7 +126,7 @@
     go.disabled = true;
     try {
       const reply = await fetch(action.path, {
-        method: "POST", body, cache: "no-store", credentials: "omit",
+        method: "POST", body, cache: "no-store",
         headers: { "x-functions-key": key, "content-type": "application/json" },
       });
       if (!reply.ok) throw new Error(reply.status === 401 ? "The key is not the one of this function." : await reason(reply));
