@@ -19,9 +19,9 @@ func (r *Reader) status(all rows) Status {
 	s.State, s.Headline = r.state(all, s)
 	s.Pace = all.pace(s.State)
 	s.Left = r.left(all, s.State, s.Progress, s.Pace)
-	s.Open, s.OpenMore = openWindows(all.open)
+	s.Open, s.OpenMore = openWindows(all.open, all.now)
 	for _, w := range all.recent {
-		s.Recent = append(s.Recent, view(w))
+		s.Recent = append(s.Recent, view(w, all.now))
 	}
 	s.Retries = Retries{Ticks: all.chunk.FailedTicks, Limit: r.Settings.MaxAttempts()}
 	s.Failures, s.Exports.Failed, s.Imports.Failed = failures(all)

@@ -57,13 +57,13 @@ type Entry struct {
 }
 
 // view is a window as it is shown.
-func view(w ledger.Window) Window {
+func view(w ledger.Window, now time.Time) Window {
 	v := Window{
 		Number: w.Number, Phase: string(w.Phase()), Type: w.ResourceType, Since: w.Since, Till: w.Till,
 		ExportStarted: Instant(w.StartTime), ExportEnded: Instant(w.ExportEndTime), ImportStarted: Instant(w.ImportStartTime),
 		Ended: Instant(w.EndTime), Refused: w.RefusedCount,
 		Payloads: len(w.Payloads), Completed: w.CompletedCount, Attempts: w.Attempts, Problem: cut(w.FailureReason), Held: cut(w.HeldReason),
-		NotBefore: Instant(w.NotBefore), Do: windowActions(w),
+		Do: windowActions(w),
 	}
 	if w.ExportComplete {
 		lines := w.ExportedLines()
@@ -72,8 +72,11 @@ func view(w ledger.Window) Window {
 	for _, p := range w.Payloads {
 		v.Imported += max(p.Imported, p.Moved)
 	}
-	if w.Phase() == ledger.Done {
-		v.NotBefore, v.Problem = nil, ""
+	switch p := w.Phase(); {
+	case p == ledger.Done:
+		v.Problem = ""
+	case p != ledger.Held && w.NotBefore.After(now):
+		v.NotBefore = Instant(w.NotBefore)
 	}
 	v.ByType, v.OtherTypes = byLines(w.CountsByType, typesShown)
 	for _, a := range w.AttemptLog[max(0, len(w.AttemptLog)-storyShown):] {
@@ -105,10 +108,10 @@ func cut(text string) string {
 }
 
 // openWindows are the open windows one by one, the held ones first, and how many more there are.
-func openWindows(open []ledger.Window) (shown []Window, more int) {
+func openWindows(open []ledger.Window, now time.Time) (shown []Window, more int) {
 	sorted := slices.SortedStableFunc(slices.Values(open), func(a, b ledger.Window) int { return cmp.Compare(rank(a), rank(b)) })
 	for _, w := range sorted[:min(detailed, len(sorted))] {
-		shown = append(shown, view(w))
+		shown = append(shown, view(w, now))
 	}
 	return shown, len(sorted) - len(shown)
 }
