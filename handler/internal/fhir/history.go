@@ -24,16 +24,6 @@ var (
 // historyPage is how many versions of the history are asked for at a time; the entries hold whole resources.
 const historyPage = 500
 
-// CountVersions counts the versions in p, deletions included. p.Till must not be in the service's future: that is refused (403).
-func (s *Service) CountVersions(ctx context.Context, p Period) (Count, error) {
-	return s.count(ctx, historyCall("count versions "+p.String(), "/_history", "_summary=count"+sinceBefore(p)))
-}
-
-// FirstVersion is when the oldest version in p came to be; see FirstResource and CountVersions.
-func (s *Service) FirstVersion(ctx context.Context, p Period) (at time.Time, found bool, err error) {
-	return s.first(ctx, p, historyCall("find the first version "+p.String(), "/_history", "_sort=_lastUpdated&_count=1"+sinceBefore(p)))
-}
-
 // Deletions hands every version of one type in p that is a deletion to yield, oldest first, until it wants no more; typ "" is all types. An
 // error of yield is returned as it is. Hard-deleted resources leave no trace.
 func (s *Service) Deletions(ctx context.Context, typ string, p Period, yield func(Ref) (more bool, err error)) error {

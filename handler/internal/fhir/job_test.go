@@ -27,6 +27,10 @@ func TestStartExport(t *testing.T) {
 		{"history", ExportRequest{Till: till, History: true}, "/$export?_isParallel=true&includeAssociatedData=_history&_till=2024-02-01T00%3A00%3A00.000Z"},
 		{"all", ExportRequest{Till: till.Add(999 * time.Microsecond), History: true, Deletes: true, MaxCount: 500},
 			"/$export?_isParallel=true&includeAssociatedData=_history%2C_deleted&_till=2024-02-01T00%3A00%3A00.000Z&_maxCount=500"},
+		{"one type", ExportRequest{Type: "Patient", Since: since, Till: till},
+			"/$export?_isParallel=true&_type=Patient&_since=2024-01-01T00%3A00%3A00.000Z&_till=2024-02-01T00%3A00%3A00.000Z"},
+		{"de-identified", ExportRequest{Till: till, Anonymize: &Anonymization{"anonymization", "safe harbor.json", "0x8D8494A069489EC"}},
+			"/$export?_isParallel=true&_till=2024-02-01T00%3A00%3A00.000Z&_container=anonymization&_anonymizationConfig=safe+harbor.json&_anonymizationConfigEtag=0x8D8494A069489EC"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -49,7 +53,8 @@ func TestStartExport(t *testing.T) {
 			}
 		})
 	}
-	for name, request := range map[string]ExportRequest{"no end": {Since: since}, "empty": {Since: till, Till: till}} {
+	for name, request := range map[string]ExportRequest{"no end": {Since: since}, "empty": {Since: till, Till: till},
+		"no type": {Type: "Patient,Account", Till: till}, "de-identified by nobody knows what": {Till: till, Anonymize: &Anonymization{"anonymization", "a.json", ""}}} {
 		s := startOdd(t, reply(202, ""))
 		if _, err := s.StartExport(t.Context(), request); KindOf(err) != Refused || len(s.asked()) != 0 {
 			t.Errorf("%s: %v after %d calls, want kind refused after none", name, err, len(s.asked()))

@@ -166,7 +166,7 @@ func TestT32AddressesOfAnotherHost(t *testing.T) {
 	t.Run("next link", func(t *testing.T) {
 		t.Parallel()
 		s, other := start(t)
-		if got, found, err := s.FirstResource(t.Context(), period); err != nil || !found || !got.Equal(at(3)) {
+		if got, found, err := s.First(t.Context(), "", Current, period); err != nil || !found || !got.Equal(at(3)) {
 			t.Errorf("%v, %v, %v; want what is on the second page", got, found, err)
 		}
 		check(t, s, other, "GET /fhir/", "GET /fhir/")
@@ -174,7 +174,7 @@ func TestT32AddressesOfAnotherHost(t *testing.T) {
 	t.Run("next link to something else", func(t *testing.T) {
 		t.Parallel()
 		s, other := start(t)
-		if _, _, err := s.FirstVersion(t.Context(), period); KindOf(err) != Refused || !strings.Contains(err.Error(), "/Patient/_history, not to") {
+		if _, _, err := s.First(t.Context(), "", Versions, period); KindOf(err) != Refused || !strings.Contains(err.Error(), "/Patient/_history, not to") {
 			t.Errorf("%v, want kind refused with the reason", err)
 		}
 		check(t, s, other, "GET /fhir/_history")

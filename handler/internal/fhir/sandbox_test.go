@@ -116,9 +116,9 @@ func TestSandboxCountsAndHistory(t *testing.T) {
 			for name, count := range map[string]func() (Count, error){
 				"resources":             func() (Count, error) { return b.CountResources(t.Context(), Period{}) },
 				"resources, half":       func() (Count, error) { return b.CountResources(t.Context(), Period{Since: at(12), Till: at(15)}) },
-				"versions":              func() (Count, error) { return b.CountVersions(t.Context(), period) },
-				"versions, with delete": func() (Count, error) { return b.CountVersions(t.Context(), Period{Since: at(20)}) },
-				"none":                  func() (Count, error) { return b.CountVersions(t.Context(), Period{Till: at(10)}) },
+				"versions":              func() (Count, error) { return b.CountType(t.Context(), "", Versions, period) },
+				"versions, with delete": func() (Count, error) { return b.CountType(t.Context(), "", Versions, Period{Since: at(20)}) },
+				"none":                  func() (Count, error) { return b.CountType(t.Context(), "", Versions, Period{Till: at(10)}) },
 			} {
 				n, err := count()
 				if err != nil || n.Cosmos != (kind == fhirservice.Cosmos) {
@@ -147,7 +147,7 @@ func TestSandboxCountsAndHistory(t *testing.T) {
 			if _, err = b.CurrentVersion(t.Context(), "Patient", "nobody"); KindOf(err) != NotFound {
 				t.Errorf("nobody: %v, want kind not found", err)
 			}
-			if _, err := b.CountVersions(t.Context(), Period{Till: b.now.read().Add(time.Hour)}); KindOf(err) != Refused {
+			if _, err := b.CountType(t.Context(), "", Versions, Period{Till: b.now.read().Add(time.Hour)}); KindOf(err) != Refused {
 				t.Errorf("a count into the future: %v, want kind refused", err)
 			}
 			if now, err := b.Now(t.Context()); err != nil || !now.Equal(b.now.read()) {
@@ -176,10 +176,10 @@ func TestT30CosmosPagesOfTheSandbox(t *testing.T) {
 				{"superseded and deleted versions alone", Period{Since: at(21), Till: at(30)}, time.Time{}, at(21)},
 				{"after everything", Period{Since: at(23), Till: at(30)}, time.Time{}, time.Time{}},
 			} {
-				if got, found, err := b.FirstResource(t.Context(), test.in); err != nil || found == test.resource.IsZero() || !got.Equal(test.resource) {
+				if got, found, err := b.First(t.Context(), "", Current, test.in); err != nil || found == test.resource.IsZero() || !got.Equal(test.resource) {
 					t.Errorf("%s: first resource %v, %v, %v; want %v", test.name, got, found, err, test.resource)
 				}
-				if got, found, err := b.FirstVersion(t.Context(), test.in); err != nil || found == test.version.IsZero() || !got.Equal(test.version) {
+				if got, found, err := b.First(t.Context(), "", Versions, test.in); err != nil || found == test.version.IsZero() || !got.Equal(test.version) {
 					t.Errorf("%s: first version %v, %v, %v; want %v", test.name, got, found, err, test.version)
 				}
 			}
@@ -209,7 +209,7 @@ func TestT32ForeignHostsFromTheSandbox(t *testing.T) {
 	if _, err := b.PollExport(t.Context(), strings.Replace(url, b.sandbox.URL(), other.url, 1), func(io.Reader) error { return nil }); KindOf(err) != 0 && KindOf(err) != JobFailed {
 		t.Errorf("poll at the stored address: %v", err)
 	}
-	if got, found, err := b.FirstResource(t.Context(), Period{Since: since.AddDate(-5, 0, 0)}); err != nil || !found || !got.Equal(at(11)) {
+	if got, found, err := b.First(t.Context(), "", Current, Period{Since: since.AddDate(-5, 0, 0)}); err != nil || !found || !got.Equal(at(11)) {
 		t.Errorf("first resource %v, %v, %v; want %v", got, found, err, at(11))
 	}
 	for _, r := range other.asked() {

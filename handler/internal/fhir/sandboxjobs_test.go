@@ -21,7 +21,7 @@ func TestSandboxRetiredService(t *testing.T) {
 	if _, err := b.CountResources(t.Context(), period); KindOf(err) != Gone {
 		t.Errorf("count: %v, want kind gone", err)
 	}
-	if _, _, err := b.FirstVersion(t.Context(), period); KindOf(err) != Gone {
+	if _, _, err := b.First(t.Context(), "", Versions, period); KindOf(err) != Gone {
 		t.Errorf("first version: %v, want kind gone", err)
 	}
 	if _, err := b.Now(t.Context()); err != nil {

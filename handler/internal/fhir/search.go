@@ -45,12 +45,6 @@ func (s *Service) CountResources(ctx context.Context, p Period) (Count, error) {
 	return s.count(ctx, searchCall("count resources "+p.String(), "_summary=count"+lastUpdated(p)))
 }
 
-// FirstResource is when the oldest resource in p was last updated. found is false only when the search was followed through
-// every next link and had none: pages of a Cosmos service may be empty and still have a next one.
-func (s *Service) FirstResource(ctx context.Context, p Period) (at time.Time, found bool, err error) {
-	return s.first(ctx, p, searchCall("find the first resource "+p.String(), "_sort=_lastUpdated&_count=1"+lastUpdated(p)))
-}
-
 // searchCall is a search across all types; strict, because a filter that a lenient service does not understand is ignored.
 func searchCall(op, query string) call {
 	return call{op: op, method: http.MethodGet, path: "/", query: query, accept: "application/fhir+json", prefer: "handling=strict",

@@ -45,7 +45,7 @@ func TestCount(t *testing.T) {
 			s := startOdd(t, test.answer)
 			for name, count := range map[string]func() (Count, error){
 				"resources": func() (Count, error) { return s.CountResources(t.Context(), period) },
-				"versions":  func() (Count, error) { return s.CountVersions(t.Context(), period) },
+				"versions":  func() (Count, error) { return s.CountType(t.Context(), "", Versions, period) },
 			} {
 				got, err := count()
 				if got != test.want || KindOf(err) != test.kind {
@@ -72,13 +72,18 @@ func TestQueriesAsTheServiceExpectsThem(t *testing.T) {
 	ask(err)
 	_, err = s.CountResources(t.Context(), Period{})
 	ask(err)
-	_, err = s.CountVersions(t.Context(), Period{Since: since.In(time.FixedZone("", 7200))})
+	_, err = s.CountType(t.Context(), "", Versions, Period{Since: since.In(time.FixedZone("", 7200))})
 	ask(err)
-	_, _, err = s.FirstResource(t.Context(), Period{Till: till})
+	_, _, err = s.First(t.Context(), "", Current, Period{Till: till})
 	ask(err)
-	_, _, err = s.FirstVersion(t.Context(), period)
+	_, _, err = s.First(t.Context(), "", Versions, period)
 	ask(err)
 	ask(s.Deletions(t.Context(), "", period, nil))
+	_, err = s.CountType(t.Context(), "Patient", Versions, period)
+	ask(err)
+	_, _, err = s.First(t.Context(), "Patient", Current, period)
+	ask(err)
+	ask(s.Deletions(t.Context(), "Patient", period, nil))
 	want := []string{
 		"/fhir/?_summary=count&_lastUpdated=ge2024-01-01T00%3A00%3A00.000Z&_lastUpdated=lt2024-02-01T00%3A00%3A00.000Z handling=strict",
 		"/fhir/?_summary=count handling=strict",
@@ -86,6 +91,9 @@ func TestQueriesAsTheServiceExpectsThem(t *testing.T) {
 		"/fhir/?_sort=_lastUpdated&_count=1&_lastUpdated=lt2024-02-01T00%3A00%3A00.000Z handling=strict",
 		"/fhir/_history?_sort=_lastUpdated&_count=1&_since=2024-01-01T00%3A00%3A00.000Z&_before=2024-02-01T00%3A00%3A00.000Z ",
 		"/fhir/_history?_sort=_lastUpdated&_count=500&_since=2024-01-01T00%3A00%3A00.000Z&_before=2024-02-01T00%3A00%3A00.000Z ",
+		"/fhir/Patient/_history?_summary=count&_since=2024-01-01T00%3A00%3A00.000Z&_before=2024-02-01T00%3A00%3A00.000Z ",
+		"/fhir/Patient?_sort=_lastUpdated&_count=1&_lastUpdated=ge2024-01-01T00%3A00%3A00.000Z&_lastUpdated=lt2024-02-01T00%3A00%3A00.000Z handling=strict",
+		"/fhir/Patient/_history?_sort=_lastUpdated&_count=500&_since=2024-01-01T00%3A00%3A00.000Z&_before=2024-02-01T00%3A00%3A00.000Z ",
 	}
 	for i, r := range s.asked() {
 		if got := r.URL.RequestURI() + " " + r.Header.Get("Prefer"); got != want[i] {
@@ -127,7 +135,7 @@ func TestFirst(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			s := startOdd(t, reply(200, test.answer))
-			got, found, err := s.FirstResource(t.Context(), period)
+			got, found, err := s.First(t.Context(), "", Current, period)
 			if !got.Equal(test.want) || found == test.want.IsZero() || KindOf(err) != test.kind {
 				t.Errorf("%v, %v, %v; want %v, kind %v", got, found, err, test.want, test.kind)
 			}
@@ -177,8 +185,8 @@ func TestT30EmptyPagesWithANextLink(t *testing.T) {
 			t.Parallel()
 			s := startOdd(t, paged(test.entries, sameHost))
 			for name, first := range map[string]func() (time.Time, bool, error){
-				"resource": func() (time.Time, bool, error) { return s.FirstResource(t.Context(), period) },
-				"version":  func() (time.Time, bool, error) { return s.FirstVersion(t.Context(), period) },
+				"resource": func() (time.Time, bool, error) { return s.First(t.Context(), "", Current, period) },
+				"version":  func() (time.Time, bool, error) { return s.First(t.Context(), "", Versions, period) },
 			} {
 				got, found, err := first()
 				if err != nil || found == test.want.IsZero() || !got.Equal(test.want) {
@@ -200,7 +208,7 @@ func TestT30EmptyPagesWithANextLink(t *testing.T) {
 			}
 			pages(w, r)
 		})
-		if _, found, err := s.FirstResource(t.Context(), period); found || KindOf(err) != Transient {
+		if _, found, err := s.First(t.Context(), "", Current, period); found || KindOf(err) != Transient {
 			t.Errorf("found %v, %v; want an error of kind transient, not an empty stretch", found, err)
 		}
 	})
@@ -209,7 +217,7 @@ func TestT30EmptyPagesWithANextLink(t *testing.T) {
 		s := startOdd(t, paged([][]string{{}, {}, {}}, func(r *http.Request, next int) string { return sameHost(r, min(next, 1)) }))
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // or it would go round for ever
 		defer cancel()
-		if _, _, err := s.FirstVersion(ctx, period); KindOf(err) != Unreadable || !strings.Contains(err.Error(), "leads back") {
+		if _, _, err := s.First(ctx, "", Versions, period); KindOf(err) != Unreadable || !strings.Contains(err.Error(), "leads back") {
 			t.Errorf("%v, want an error about the circle", err)
 		}
 	})
