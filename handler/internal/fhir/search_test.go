@@ -44,8 +44,8 @@ func TestCount(t *testing.T) {
 			t.Parallel()
 			s := startOdd(t, test.answer)
 			for name, count := range map[string]func() (Count, error){
-				"resources": func() (Count, error) { return s.CountResources(t.Context(), period) },
-				"versions":  func() (Count, error) { return s.CountType(t.Context(), "", Versions, period) },
+				"resources":             func() (Count, error) { return s.CountResources(t.Context(), period) },
+				"versions of all types": func() (Count, error) { return s.CountType(t.Context(), "", Versions, period) },
 			} {
 				got, err := count()
 				if got != test.want || KindOf(err) != test.kind {
