@@ -41,14 +41,17 @@ const (
 
 var errPageTooLong = errors.New("the page is too long")
 
-// CountType counts one type in p, or all types for typ "". In the view Versions, p.Till must not be in the service's future.
+// CountType counts one type in p, or all types for typ "". In the view Versions, p.Till must not be in the service's future. There may be
+// more than a service counts at once.
 func (s *Service) CountType(ctx context.Context, typ string, v View, p Period) (Count, error) {
-	c, err := bulkCall(typ, v, p, "_summary=count")
-	if err != nil {
+	if _, err := bulkCall(typ, v, p, ""); err != nil {
 		return Count{}, err
 	}
-	c.op = "count " + c.op
-	return s.count(ctx, c)
+	return s.countIn(ctx, p, func(p Period) call {
+		c, _ := bulkCall(typ, v, p, "_summary=count") // the type is one, whatever the period
+		c.op = "count " + c.op
+		return c
+	}, maxHalvings)
 }
 
 // First is when the oldest of one type in p was last updated, or of all types for typ "". found is false only when the search was

@@ -39,10 +39,12 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(instantFormat)
 }
 
-// CountResources counts the current, undeleted resources of all types that were last updated in p. The services refuse (403, Refused)
-// a number above 2^31-1.
+// CountResources counts the current, undeleted resources of all types that were last updated in p. There may be more than a service counts
+// at once.
 func (s *Service) CountResources(ctx context.Context, p Period) (Count, error) {
-	return s.count(ctx, searchCall("count resources "+p.String(), "_summary=count"+lastUpdated(p)))
+	return s.countIn(ctx, p, func(p Period) call {
+		return searchCall("count resources "+p.String(), "_summary=count"+lastUpdated(p))
+	}, maxHalvings)
 }
 
 // searchCall is a search across all types; strict, because a filter that a lenient service does not understand is ignored.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -97,6 +98,24 @@ func TestT08ACountThatCannotBeHadIsNotVerifiable(t *testing.T) {
 		if len(rows) != 1 || rows[0].SourceCount != -1 || rows[0].Reason == "" || report.Counts[NotVerifiable] != 1 || report.Counts.Sum() != 1 {
 			t.Errorf("%d: %+v %v", fault.Status, rows, report.Counts)
 		}
+	}
+}
+
+// TestT19SurfaceCheckOfThreeThousandMillion: counts of more than 32 bits are compared and shown as they are.
+func TestT19SurfaceCheckOfThreeThousandMillion(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.migrated()
+	total := func(n int64) fhirservice.Fault {
+		return fhirservice.Fault{Kind: fhirservice.Count, ContentType: "application/fhir+json", NotFHIR: fmt.Sprintf(`{"resourceType":"Bundle","type":"searchset","total":%d}`, n)}
+	}
+	r.source.Inject(total(3_000_000_000))
+	r.destination.Inject(total(2_999_999_999))
+	report := r.check(Request{Kind: Surface, Types: []string{"Patient", "Claim"}})
+	want := []TypeCount{{Resource: "Claim", SourceCount: 3_000_000_000, DestinationCount: 2_999_999_999, Outcome: Different},
+		{Resource: "Patient", SourceCount: 3_000_000_000, DestinationCount: 2_999_999_999, Outcome: Different}}
+	if diff := cmp.Diff(want, report.SurfaceCheck[0].ResourceNotMatched); diff != "" || report.SurfaceCheck[0].SourceTotal != 6_000_000_000 {
+		t.Errorf("total %d (-want +got):\n%s", report.SurfaceCheck[0].SourceTotal, diff)
 	}
 }
 
