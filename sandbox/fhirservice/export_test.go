@@ -256,6 +256,11 @@ func TestExportAnonymized(t *testing.T) {
 	}
 	at := b.get("/$export?_container=anonymous&_anonymizationConfig=config.json&_anonymizationConfigEtag=other", kickOff...).header.Get("Content-Location")
 	b.want(b.get(at), 400, codeProcessing)
+	if _, err := b.blobs.UploadBuffer(t.Context(), anonymizationContainer, "broken.json", []byte(`{"a":`), nil); err != nil {
+		t.Fatal(err)
+	}
+	at = b.get("/$export?_container=anonymous&_anonymizationConfig=broken.json", kickOff...).header.Get("Content-Location")
+	b.want(b.get(at), 400, codeProcessing)
 }
 
 func TestExportTakesTimeAndQueues(t *testing.T) {

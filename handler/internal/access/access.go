@@ -105,6 +105,7 @@ func (c Check) probes() []probe {
 		{"table storage", triedTables, c.tables},
 		{"blob storage", triedBlobs, c.blobs},
 		{"export storage", triedExported, c.exported},
+		{"de-identification", triedAnonymization, c.anonymization},
 		{"source: metadata", triedMetadata, one(c.metadata("source", c.Source))},
 		{"source: search", triedSearch, one(c.search("source", c.Source))},
 		{"source: export", triedExport, one(c.export)},

@@ -231,3 +231,14 @@ func TestSettingsThatDoNotLoad(t *testing.T) {
 	w.Environ = nil
 	w.want(t, map[string]string{"schedule of ExportTimer": "not ok: nothing is planned"})
 }
+
+// With de-identification, its configuration is looked for where the source will.
+func TestDeidentification(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, fhirservice.Options{}, fhirservice.Options{}, "AZURE_IsExportDeidentified=true", "AZURE_ConfigFile=safe.json")
+	w.want(t, map[string]string{"de-identification": "not ok: there is no blob safe.json in the container anonymization"})
+	blobs := staging.NewMemory()
+	blobs.Put(staging.AnonymizationContainer, "safe.json", []byte("{}"))
+	w.Staging = staging.OpenMemory(blobs)
+	w.want(t, map[string]string{"de-identification": "ok: "})
+}

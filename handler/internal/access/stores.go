@@ -10,10 +10,12 @@ import (
 )
 
 const (
-	triedTables   = "a row inserted, read and removed in each table"
-	triedBlobs    = "a blob saved, read and removed in the container migration-checks"
-	triedExported = "a list of the account's containers"
-	triedJobs     = "cannot be tried from here: looked up whether an export and an import have come to an end"
+	triedTables        = "a row inserted, read and removed in each table"
+	triedBlobs         = "a blob saved, read and removed in the container migration-checks"
+	triedExported      = "a list of the account's containers"
+	triedAnonymization = "the configuration's blob looked at in the container anonymization"
+
+	triedJobs = "cannot be tried from here: looked up whether an export and an import have come to an end"
 
 	roleTables     = "Storage Table Data Contributor"
 	roleBlobs      = "Storage Blob Data Contributor"
@@ -38,6 +40,22 @@ func (c Check) exported(ctx context.Context) []Line {
 		l.Do = fmt.Sprintf("to post refused lines again, the identity needs %q there as well", roleBlobs)
 	}
 	return []Line{l}
+}
+
+// anonymization says whether the configuration is there that exports are de-identified with, where they are.
+func (c Check) anonymization(ctx context.Context) []Line {
+	if !c.Settings.IsExportDeidentified {
+		return nil
+	}
+	l := Line{Name: "de-identification", Tried: triedAnonymization}
+	file := c.Settings.AnonymizationFile()
+	_, err := c.Staging.AnonymizationETag(ctx, file)
+	if errors.Is(err, staging.ErrNoAnonymization) {
+		l.Result, l.Found = NotOK, fmt.Sprintf("there is no blob %s in the container %s: nothing is exported", file, staging.AnonymizationContainer)
+		l.Do = "put the configuration there, in the account that the source exports to, or correct AZURE_ConfigFile"
+		return []Line{l}
+	}
+	return []Line{storage(l, err, roleBlobReader, "the account that the FHIR services export to", "AZURE_ExportStorageUri")}
 }
 
 // newestWindows is how many of the newest windows are looked at for jobs that have ended.

@@ -1,4 +1,5 @@
-// Package migration moves FHIR data window by window: the plan, the export step and the import step.
+// Package migration moves FHIR data window by window: the plan, the export step and the import step. A window is of all resource types, or in
+// type mode (plan_types.go) of one.
 //
 // Each step is one tick of a timer. It reads the ledger, does what the ledger and the services allow, saves every single
 // thing it did, and returns; nothing is remembered from one tick to the next, and a tick may die anywhere. ExportStep
