@@ -61,7 +61,7 @@ func (o *original) drained() time.Time {
 // everything that is not imported. What it does then is taken over again, and in the end everything is there.
 func TestDrainGivesTheTablesBack(t *testing.T) {
 	t.Parallel()
-	for ticks := range 7 {
+	for _, ticks := range []int{0, 1, 3, 5} {
 		t.Run(fmt.Sprintf("after %d ticks", ticks+1), func(t *testing.T) {
 			t.Parallel()
 			o := newOriginal(t, rigOptions{settings: []string{"FileCount=1", "PayloadCount=2", "ExportChunkTime=5"}})
