@@ -290,3 +290,20 @@ func (o *original) importJobs() int {
 	}
 	return len(jobs)
 }
+
+// A payload that was posted before the original died, and of which no row says so, is posted byte for byte: the destination gives the job that it had.
+func TestTakeOverPostsTheSameBytes(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, rigOptions{destination: fhirservice.Options{ImportTime: jobTime}})
+	j := o.exported(0, 0, 10)
+	posted := o.post(j, 1)
+	o.chunkRow(1, day(0), nil)
+	for range 3 {
+		o.tick()
+	}
+	if w := o.window(0); len(w.Payloads) != 2 || w.Payloads[0].StatusURL != posted || w.Payloads[1].StatusURL == "" || w.Payloads[1].StatusURL == posted {
+		t.Errorf("the original's job is %s; the row says %+v", posted, w.Payloads)
+	}
+	o.run(originalEnd)
+	o.wantEqual()
+}
