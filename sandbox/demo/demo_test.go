@@ -150,6 +150,7 @@ func TestMigratesAndKeeps(t *testing.T) {
 	checkLedger(t, find(t, said, `(?m)^ +(DefaultEndpointsProtocol=\S+)$`), find(t, said, `(?m)^(\d+) windows;`))
 
 	log := find(t, said, `(?m)^  log +(\S+)$`)
+	checkLog(t, said, log, source, pass)
 	if err := end(); err != nil {
 		t.Errorf("ended with %v", err)
 	}
