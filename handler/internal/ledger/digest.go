@@ -31,8 +31,12 @@ type Reader struct {
 	Action    func(Action)
 }
 
-// pageRows is how many rows Read holds at a time.
-const pageRows = 1000
+const (
+	// pageRows is how many rows Read holds at a time.
+	pageRows = 1000
+	// lastKey sorts behind every key: what comes after it is no character, which a filter may not name.
+	lastKey = "\uFFFD"
+)
 
 // Read reads every row of the ledger once, page by page, hands those of r's kinds to it, and returns the digest of all. Rows that change
 // though nothing of the migration does are not part of it: what is waited for, what a page shows, and what an access check leaves behind.
@@ -75,7 +79,7 @@ func (l *Ledger) passing(key string) bool {
 // eachRow hands every row of a table's partition on, in the order of the keys.
 func (l *Ledger) eachRow(ctx context.Context, t table, yield func(listed) error) error {
 	for from := ""; ; {
-		rows, err := t.list(ctx, l.partition, from, "\uffff", pageRows)
+		rows, err := t.list(ctx, l.partition, from, lastKey, pageRows)
 		if err != nil {
 			return err
 		}
