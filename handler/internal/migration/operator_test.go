@@ -259,6 +259,7 @@ func TestT31AnAcceptedSettingGoesOn(t *testing.T) {
 	if _, err := r.CancelWindow(t.Context(), 1, somebody); !errors.Is(err, ErrNotNow) {
 		t.Errorf("a job is cancelled at another service: %v", err)
 	}
+	r.clock.advance(time.Second) // actions are listed by their time
 	if _, err := r.AcceptSettings(t.Context(), somebody); err != nil {
 		t.Fatal(err)
 	}
