@@ -48,6 +48,12 @@ func (t *tick) adoptExported(ctx context.Context, w ledger.Window) (ledger.Windo
 		return t.wait(ctx, w, withRole(err, roleExporter, "source"))
 	}
 	found, problem := completed(bodies, manifest, w, t.Settings.FileCount)
+	switch {
+	case manifest != nil && problem == "":
+		problem = t.identified(*manifest)
+	case t.Settings.IsExportDeidentified && problem == "":
+		problem = "the source does not have its export any more, so it is not known whether it was de-identified"
+	}
 	if problem == "" {
 		found, err = t.Staging.PutTakenOver(ctx, w.ExportID, found)
 		if err != nil {

@@ -307,3 +307,28 @@ func TestTakeOverPostsTheSameBytes(t *testing.T) {
 	o.run(originalEnd)
 	o.wantEqual()
 }
+
+// What the original exported as it is, is not imported where de-identified data was asked for: it is exported again, and nothing of it is posted.
+func TestTakeOverDeidentified(t *testing.T) {
+	t.Parallel()
+	for _, forgotten := range []bool{false, true} {
+		t.Run(fmt.Sprintf("forgotten=%v", forgotten), func(t *testing.T) {
+			t.Parallel()
+			o := newOriginal(t, rigOptions{settings: []string{"IsExportDeidentified=true", "ConfigFile=redact.json"}})
+			j := o.exported(0, 0, 10)
+			if forgotten {
+				o.forgets(j)
+			}
+			o.chunkRow(1, day(0), nil)
+			o.ExportStep(t.Context()) // nothing is exported, as there is no configuration
+			o.ExportStep(t.Context())
+			o.ImportStep(t.Context())
+			if n := o.calls(o.destination, fhirservice.Import); n != 0 {
+				t.Errorf("%d imports were posted", n)
+			}
+			if w := o.window(0); w.Phase() != ledger.Planned || !strings.Contains(w.AttemptLog[0].What, "de-identified") {
+				t.Errorf("%s is %s: %+v", w.Name(), w.Phase(), w.AttemptLog)
+			}
+		})
+	}
+}
