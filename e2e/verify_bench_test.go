@@ -132,7 +132,7 @@ func claimed(b *testing.B) {
 
 var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-func resident(b *testing.B, pid int) int64 {
+func resident(b testing.TB, pid int) int64 {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
