@@ -100,6 +100,9 @@ type Due struct {
 
 // Due finds at most limit numbers that may be taken in.
 func (s Summary) Due(chunk Chunk, limit int) (d Due) {
+	if chunk.Foreign { // what is open is not known
+		return Due{Next: s.Next, open: s.Behind}
+	}
 	for _, n := range s.Behind {
 		if !chunk.Pending(n) && len(d.Numbers) < limit {
 			d.Numbers = append(d.Numbers, n)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -221,5 +222,17 @@ func TestTickIsNotedSparingly(t *testing.T) {
 	raw, err := json.Marshal(Attempt{At: now, What: "x"})
 	if err != nil || strings.Contains(string(raw), "kind") {
 		t.Errorf("an entry that is no failure: %s, %v", raw, err)
+	}
+}
+
+// Before a migration is taken over, nobody knows which of its windows are open: none is taken in.
+func TestSummaryWaitsForTheTakeover(t *testing.T) {
+	t.Parallel()
+	s := Summary{Next: 3, Behind: []int{1}}
+	if d := s.Due(Chunk{JobID: 9, Foreign: true}, 10); len(d.Numbers) != 0 || d.Next != 3 || !slices.Equal(s.TakeIn(d, nil).Behind, []int{1}) {
+		t.Errorf("due: %+v", d)
+	}
+	if d := s.Due(Chunk{JobID: 9, Repairs: []OpenWindow{{Number: 4}}}, 10); slices.Contains(d.Numbers, 4) || d.Next != 9 {
+		t.Errorf("a window that is to be repaired is due: %+v", d)
 	}
 }
