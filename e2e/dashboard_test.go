@@ -10,11 +10,11 @@ import (
 	"fhirmigration/sandbox/fhirservice"
 )
 
-// dashboard opens the page as its link does: with the key in the address, which is gone from it afterwards.
+// dashboard opens the page as its link does: with the key of that function alone in the address, which is gone from it afterwards.
 func (a *app) dashboard() *browser {
 	a.t.Helper()
 	b := openBrowser(a.t, a.host.URL())
-	b.do("open the page", chromedp.Navigate(a.host.URL()+"/api/Dashboard?code="+a.host.FunctionKey()))
+	b.do("open the page", chromedp.Navigate(a.host.URL()+"/api/Dashboard?code="+a.host.KeyOf("Dashboard")))
 	b.waitFor("the key leaves the address", "location.search === '' && document.querySelector('h1') !== null")
 	return b
 }
@@ -82,7 +82,7 @@ func with(settings map[string]string, name, value string) map[string]string {
 }
 
 // A migration that halted over a window which is now held goes on from the page: the dialog asks for the key of the action's function, for a name
-// and a reason, and a wrong key does nothing.
+// and a reason, and a reader's key does nothing.
 func TestDashboardActs(t *testing.T) {
 	t.Parallel()
 	settings := with(with(rangeRun(), "MaxExportRetries", "1"), "ExportChunkTime", "200")
@@ -102,13 +102,13 @@ func TestDashboardActs(t *testing.T) {
 	b.do("open the dialog", chromedp.Click(chromedp.CSS(goOn)), chromedp.WaitVisible(chromedp.CSS("#confirm-key")))
 	b.wantAccessible("dialog")
 	b.expect("401")
-	b.do("a wrong key", chromedp.SendKeys(chromedp.CSS("#confirm-key"), "wrong"), chromedp.SendKeys(chromedp.CSS("#confirm-by"), "dr. who"),
+	b.do("a reader's key", chromedp.SendKeys(chromedp.CSS("#confirm-key"), a.host.KeyOf("Dashboard")), chromedp.SendKeys(chromedp.CSS("#confirm-by"), "dr. who"),
 		chromedp.SendKeys(chromedp.CSS("#confirm-reason"), "mended"), chromedp.Click(chromedp.CSS("#confirm-go")))
-	b.waitFor("the wrong key is refused", "document.querySelector('#confirm-failed').textContent.includes('key')")
+	b.waitFor("a reader's key is refused", "document.querySelector('#confirm-failed').textContent.includes('key')")
 	if s := a.status(); s.State != "halted" {
-		t.Errorf("a wrong key has done it: %s", s.State)
+		t.Errorf("a reader's key has done it: %s", s.State)
 	}
-	b.do("the right key", chromedp.SetValue(chromedp.CSS("#confirm-key"), a.host.FunctionKey()), chromedp.Click(chromedp.CSS("#confirm-go")))
+	b.do("the right key", chromedp.SetValue(chromedp.CSS("#confirm-key"), a.host.KeyOf("ClearMaxExportRetries")), chromedp.Click(chromedp.CSS("#confirm-go")))
 	b.waitFor("the dialog closes", "!document.querySelector('dialog').open")
 	b.wantState("held")
 	b.wantAccessible("held")
@@ -117,7 +117,7 @@ func TestDashboardActs(t *testing.T) {
 	}
 	release := ".waits button[data-do=WindowRelease]"
 	b.do("release it", chromedp.Click(chromedp.CSS(release)), chromedp.WaitVisible(chromedp.CSS("#confirm-key")),
-		chromedp.SendKeys(chromedp.CSS("#confirm-key"), a.host.FunctionKey()), chromedp.SendKeys(chromedp.CSS("#confirm-reason"), "mended"), chromedp.Click(chromedp.CSS("#confirm-go")))
+		chromedp.SendKeys(chromedp.CSS("#confirm-key"), a.host.KeyOf("WindowRelease")), chromedp.SendKeys(chromedp.CSS("#confirm-reason"), "mended"), chromedp.Click(chromedp.CSS("#confirm-go")))
 	b.waitFor("the page shows it", "!document.querySelector('dialog').open && document.querySelector('"+release+"') === null")
 	if s := a.status(); s.Windows.Held != 0 {
 		t.Errorf("after the release: %+v", s)
@@ -128,7 +128,7 @@ func TestDashboardActs(t *testing.T) {
 	a.runTo(end, nil)
 	a.wantEqual()
 	stored := eval[string](b, "JSON.stringify([localStorage.length, sessionStorage.length, document.cookie, location.href])")
-	if strings.Contains(stored, a.host.FunctionKey()) || !strings.HasPrefix(stored, `[0,0,"",`) {
+	if strings.Contains(stored, a.host.KeyOf("Dashboard")) || strings.Contains(stored, a.host.KeyOf("WindowRelease")) || !strings.HasPrefix(stored, `[0,0,"",`) {
 		t.Errorf("the page keeps %s", stored)
 	}
 	b.mu.Lock()

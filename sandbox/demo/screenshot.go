@@ -15,10 +15,10 @@ import (
 // pictureAt is the share of the time that is migrated when the picture is taken.
 const pictureAt = 0.55
 
-// dashboard is the address of the page, with the key that it takes out of it.
+// dashboard is the address of the page, with the key of that function alone, which the page takes out of it.
 func (p *platform) dashboard() string {
 	host := p.app.current()
-	return host.URL() + "/api/Dashboard?code=" + host.FunctionKey()
+	return host.URL() + "/api/Dashboard?code=" + host.KeyOf("Dashboard")
 }
 
 // screenshot takes a picture of the dashboard when the migration is half-way.

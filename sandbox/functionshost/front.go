@@ -90,7 +90,7 @@ func (h *Host) authorized(f *function, r *http.Request) bool {
 	case "anonymous":
 		return true
 	case "function":
-		return matches(key, h.functionKey) || matches(key, h.masterKey)
+		return matches(key, h.functionKey) || matches(key, h.masterKey) || matches(key, h.KeyOf(f.Name))
 	}
 	return matches(key, h.masterKey)
 }

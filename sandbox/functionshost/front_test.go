@@ -65,6 +65,7 @@ func TestHTTPAccess(t *testing.T) {
 	a := newApp(t, "serve", "Object")
 	a.http(t, "Open", `,"authLevel":"anonymous","methods":["get","post"]`)
 	a.http(t, "Locked", "")
+	a.http(t, "Other", "")
 	a.http(t, "Secret", `,"authLevel":"ADMIN"`)
 	a.http(t, "Off", `,"authLevel":"anonymous"`)
 	a.options.Settings["AzureWebJobs.Off.Disabled"] = "True"
@@ -77,6 +78,7 @@ func TestHTTPAccess(t *testing.T) {
 		{"GET", "/api/Open", none, 200}, {"GET", "/API/open/", none, 200}, {"POST", "/api/Open", "nonsense", 200},
 		{"DELETE", "/api/Open", none, 404}, {"DELETE", "/api/Open", master, 404},
 		{"GET", "/api/Locked", none, 401}, {"GET", "/api/Locked", "nonsense", 401}, {"GET", "/api/Locked", function, 200}, {"PUT", "/api/Locked", master, 200},
+		{"GET", "/api/Locked", h.KeyOf("Locked"), 200}, {"GET", "/api/Other", h.KeyOf("Locked"), 401}, {"GET", "/api/Secret", h.KeyOf("Secret"), 401},
 		{"GET", "/api/Locked?code=" + function, none, 200}, {"GET", "/api/Locked?code=" + function, "nonsense", 401},
 		{"GET", "/api/Secret", none, 401}, {"GET", "/api/Secret", function, 401}, {"GET", "/api/Secret", master, 200},
 		{"GET", "/api/Off", none, 404}, {"GET", "/api/Off", function, 404}, {"GET", "/api/Off", master, 200},

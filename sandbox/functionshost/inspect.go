@@ -2,6 +2,9 @@ package functionshost
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,8 +17,16 @@ func (h *Host) URL() string { return h.url }
 // MasterKey opens the admin's routes and all functions.
 func (h *Host) MasterKey() string { return h.masterKey }
 
-// FunctionKey opens the functions of authLevel function.
+// FunctionKey opens all functions of authLevel function: Azure calls it a host key.
 func (h *Host) FunctionKey() string { return h.functionKey }
+
+// KeyOf opens one function of authLevel function, and no other: Azure calls it a function key. It is made of FunctionKey, so that it stays
+// the same when a host with the same one starts again.
+func (h *Host) KeyOf(function string) string {
+	mac := hmac.New(sha256.New, []byte(h.functionKey))
+	mac.Write([]byte(function))
+	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil))
+}
 
 // Functions lists all functions of the app by name, those that cannot be run with their errors.
 func (h *Host) Functions() []Function {

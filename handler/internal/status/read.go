@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -31,7 +30,6 @@ type Options struct {
 	Settings  settings.Settings
 	Ledger    *ledger.Ledger
 	Clock     func() time.Time
-	Log       *slog.Logger
 	Build     Build
 	Schedules map[string]string // the app setting <timer>Schedule by timer, "" where it is missing
 	// Check says how a run of a check is.

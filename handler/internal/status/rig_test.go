@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -46,7 +45,7 @@ func newRig(t testing.TB, changed ...string) *rig {
 	rows = rows.Gated(func(_ context.Context, _ ledger.Call, do func() error) error { r.calls++; return do() })
 	every := "*/30 * * * * *"
 	r.Reader = New(Options{
-		Settings: set, Ledger: rows, Clock: func() time.Time { return r.now }, Log: slog.New(slog.DiscardHandler),
+		Settings: set, Ledger: rows, Clock: func() time.Time { return r.now },
 		Build: Build{"v1", "abc"}, Schedules: map[string]string{"ExportTimer": every, "ImportTimer": every, "VerifyTimer": every},
 		Check: func(run ledger.Run) Check {
 			return Check{Name: map[string]string{"surface": "SurfaceCheck", "deep": "DeepCheck"}[run.Kind], Run: run.Number, State: string(run.State), Verdict: "equal"}
