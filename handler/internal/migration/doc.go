@@ -29,6 +29,9 @@
 //     lines, then the row says that those take the place of the exported ones.
 //   - A window is saved as done, then taken off the chunk row.
 //
+// Where the source was retired and answers exports alone, windows are not cut by counts but by what exports bring, and the newest one is
+// open to its end: see exportonly.go, and exportparameters.go for its search parameters.
+//
 // Waiting is not failing: what is throttled, unreachable or still running leaves the window as it is, with a time before
 // which it is not asked again.
 package migration

@@ -249,3 +249,18 @@ func TestNothingIsPlannedBehindAFrontier(t *testing.T) {
 		t.Errorf("%s is %s; %+v", held.Name(), held.Phase(), c)
 	}
 }
+
+// An export that never ends cannot be cancelled at a retired source: it is recorded, and the window goes on in two halves. The halves end where
+// windows behind them begin.
+func TestRetiredSourceStuckExport(t *testing.T) {
+	t.Parallel()
+	r := newRetired(t, rigOptions{source: fhirservice.Options{Workers: 4}, settings: withoutParameters("StartDate=2024-01-01", "ExportDeadlineMinutes=60")})
+	r.load(60, day(1), 24*time.Hour)
+	r.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, Times: 1, StuckJob: true})
+	r.run(rangeEnd)
+	r.checkRetired(12)
+	w := r.window(1)
+	if n := r.calls(r.source, fhirservice.ExportCancel); n != 1 || !strings.Contains(fmt.Sprint(w.AttemptLog), "orphan export: "+r.source.URL()) || !w.Till.Equal(day(15)) {
+		t.Errorf("%d cancels, %s, log %v", n, w.Name(), w.AttemptLog)
+	}
+}
