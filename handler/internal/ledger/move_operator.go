@@ -11,10 +11,14 @@ import (
 // lost is recognised.
 
 // Released takes the hold of w away: it goes on from where it stood, with all its attempts before it. Posts is not set back, as it keeps
-// the body of a failed job from being posted again.
+// the body of a failed job from being posted again. Findings that were not accepted are void: the window may be held for something else
+// later, when they no longer fit what was imported.
 func (w Window) Released(a Action, now time.Time) (Window, error) {
 	if w.Phase() != Held {
 		return w, w.illegal("a release")
+	}
+	if w.Preflight.State == PreflightFound {
+		w.Preflight.State = PreflightNone
 	}
 	w.HeldReason, w.Attempts, w.NotBefore = "", 0, time.Time{}
 	return w.acted(a, "released", now), nil

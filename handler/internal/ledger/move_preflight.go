@@ -57,7 +57,7 @@ func (w Window) Looked(i int) bool {
 // LookStarted begins a look at the files of payloads, which are not posted until it has ended. One that is under way begins anew, with the
 // files of both.
 func (w Window) LookStarted(payloads []int) (Window, error) {
-	if err := w.preflight("a look at its files", PreflightNone, PreflightLooking, PreflightClean, PreflightFound); err != nil {
+	if err := w.preflight("a look at its files", PreflightNone, PreflightLooking, PreflightClean); err != nil {
 		return w, err
 	}
 	for _, i := range payloads {
@@ -127,7 +127,7 @@ func (w Window) FilesWritten(n int) (Window, error) {
 }
 
 // LinesLeftOut: all files are written; from now on they take the place of the exported ones. The bodies that post them differ from any that
-// was posted before.
+// was posted before. A payload that was posted stays as it is.
 func (w Window) LinesLeftOut() (Window, error) {
 	if err := w.preflight("leaving lines out", PreflightAccepted); err != nil {
 		return w, err
@@ -136,7 +136,9 @@ func (w Window) LinesLeftOut() (Window, error) {
 	w.Preflight.State, w.Preflight.Written = PreflightClean, 0
 	w.Payloads = slices.Clone(w.Payloads)
 	for _, i := range w.Preflight.Payloads {
-		w = w.repost(i, w.Payloads[i].NotBefore.Time())
+		if p := w.Payloads[i]; p.State == Unposted {
+			w = w.repost(i, p.NotBefore.Time())
+		}
 	}
 	return w, nil
 }

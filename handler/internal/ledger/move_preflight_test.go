@@ -28,6 +28,43 @@ func lookState(t *testing.T, s PreflightState) Window {
 	return w
 }
 
+// Findings belong to the hold that told of them: released without being accepted they are void, whatever holds the window later.
+func TestFindingsAreVoidAfterARelease(t *testing.T) {
+	t.Parallel()
+	w := inPhase(t, Exported)
+	for _, step := range []func() (Window, error){
+		func() (Window, error) { return w.LookStarted([]int{0}) },
+		func() (Window, error) { return w.LookHeld("1 line overflows", now) },
+		func() (Window, error) { return w.Released(anAction, now) },
+		func() (Window, error) { return w.ImportStarted(0, "http://d/1", "1", now, now) },
+		func() (Window, error) { return w.ImportDone(0, w.Payloads[0].Lines, 0) },
+		func() (Window, error) { return w.ImportStarted(1, "http://d/2", "2", now, now) },
+		func() (Window, error) { return w.ImportFailed(1, "no", now, now, 1) },
+	} {
+		var err error
+		if w, err = step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.Phase() != Held || w.Preflight.State != PreflightNone {
+		t.Errorf("%s, its preflight is %q", w.Phase(), w.Preflight.State)
+	}
+	if next, err := w.FindingsAccepted(anAction, now); err == nil {
+		t.Errorf("held for %q, its old findings are accepted: %+v", w.HeldReason, next.Preflight)
+	}
+}
+
+// Leaving lines out posts anew what was not posted, and nothing else: a payload that is complete has its lines at the destination.
+func TestLinesLeftOutLeavesWhatWasPosted(t *testing.T) {
+	t.Parallel()
+	w := lookState(t, PreflightAccepted)
+	w.Payloads[0].State, w.Payloads[0].Imported = Complete, w.Payloads[0].Lines
+	next, err := w.LinesLeftOut()
+	if err != nil || next.Payloads[0].State != Complete || next.Payloads[0].Imported != w.Payloads[0].Lines || next.Payloads[1].Post == w.Payloads[1].Post {
+		t.Errorf("%+v, %v", next.Payloads, err)
+	}
+}
+
 // Every move of a look, and where it leads from which state. What is not listed is refused, and so is every one in other phases.
 func TestMovesOfALook(t *testing.T) {
 	t.Parallel()

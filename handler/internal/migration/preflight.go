@@ -53,8 +53,7 @@ func (t *tick) hasLookTime(ctx context.Context) bool {
 // lookFirst says whether the files of w are to be looked at before anything more of it is imported. An operator who released it without
 // accepting what was found has mended something.
 func (t *tick) lookFirst(w ledger.Window) bool {
-	s := w.Preflight.State
-	return t.Settings.Preflight == settings.PreflightAll && (s == ledger.PreflightNone || s == ledger.PreflightFound)
+	return t.Settings.Preflight == settings.PreflightAll && w.Preflight.State == ledger.PreflightNone
 }
 
 // beginLook looks at the files of every payload of w that is not posted. Nothing is saved before there is something to save.
