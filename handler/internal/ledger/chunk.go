@@ -65,9 +65,9 @@ func NewChunk(start time.Time) Chunk {
 	return Chunk{JobID: 1, PlannedTill: start}.watermarked()
 }
 
-// Begin sets where a migration starts on a row that does not say so yet. ok is false when it does.
+// Begin sets where a migration starts on a row that does not say so yet. ok is false when it does, and when the row is the original's.
 func (c Chunk) Begin(start time.Time) (_ Chunk, ok bool) {
-	if !c.PlannedTill.IsZero() {
+	if c.Foreign || !c.PlannedTill.IsZero() {
 		return c, false
 	}
 	c.PlannedTill = start
@@ -94,9 +94,10 @@ func (c Chunk) Pending(number int) bool {
 }
 
 // List puts a window among the open ones; planning and splitting both do it with this. ok is false when there is nothing
-// to save: a number below JobID was listed once and is never listed again, whatever became of it.
+// to save: a number below JobID was listed once and is never listed again, whatever became of it, and a row that was given back to
+// the original takes no window, as its watermark would pass over what was given back.
 func (c Chunk) List(w Window) (_ Chunk, ok bool) {
-	if w.Number < c.JobID {
+	if c.Foreign || w.Number < c.JobID {
 		return c, false
 	}
 	c.JobID = w.Number + 1

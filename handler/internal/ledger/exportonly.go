@@ -83,7 +83,7 @@ func (c Chunk) Retired() (_ Chunk, ok bool) {
 
 // Reach moves PlannedTill to the end of a frontier that was made longer. ok is false when there is nothing to save.
 func (c Chunk) Reach(w Window) (_ Chunk, ok bool) {
-	if w.EmptyTill.IsZero() || w.ResourceType != "" || !w.Till.After(c.PlannedTill) {
+	if c.Foreign || w.EmptyTill.IsZero() || w.ResourceType != "" || !w.Till.After(c.PlannedTill) {
 		return c, false
 	}
 	c.PlannedTill = w.Till

@@ -26,6 +26,16 @@ func (w Window) Reopened(now time.Time) (Window, error) {
 	return w.logged(now, "taken over closed, and opened again: lines of it were refused, or an import of it failed"), nil
 }
 
+// ClosedAgain takes Reopened back, as the tables were given back to the original before the window was listed: its row is again as was, which was read
+// before.
+func (w Window) ClosedAgain(was Window) (Window, error) {
+	if w.Phase() != Adopting || w.TakenOver.IsZero() || w.Number != was.Number || !was.TakenOver.IsZero() {
+		return w, w.illegal("closing it again")
+	}
+	was.etag = w.etag
+	return was, nil
+}
+
 // Adopted lists what the original made of an export. What it posted is followed, what it is not known to have posted is posted as it stands,
 // and what failed is posted again with another body. Their order is that of the blobs' numbers.
 func (w Window) Adopted(payloads []OriginalPayload, countsByType map[string]int64, sourceCount int64, now time.Time) (Window, error) {

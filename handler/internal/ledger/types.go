@@ -71,7 +71,7 @@ func (c Chunk) Ahead() (ahead []Position) {
 // that the last global window did not have are put at the end and planned from the very beginning: what they held before is migrated
 // with them. ok is false when a global window is under way, or when till is not ahead.
 func (c Chunk) BeginTypes(types []string, original int, till time.Time) (_ Chunk, ok bool) {
-	if c.Types.UnderWay() || len(types) == 0 || !till.After(c.PlannedTill) {
+	if c.Foreign || c.Types.UnderWay() || len(types) == 0 || !till.After(c.PlannedTill) {
 		return c, false
 	}
 	next := TypePlan{Types: slices.Clone(types), Original: original, Before: len(types), Till: till.UTC()}
@@ -107,7 +107,7 @@ func (c Chunk) Joined(types []string, original int) (joined []string) {
 // PlannedTill. ok is false when there is nothing to take over.
 func (c Chunk) AdoptTypes(types []string, reached map[string]time.Time) (_ Chunk, ok bool) {
 	o := c.Original
-	if len(c.Types.Types) > 0 || o.Till.IsZero() || !o.Till.After(c.PlannedTill) || o.Index < 0 || o.Index >= len(types) {
+	if c.Foreign || len(c.Types.Types) > 0 || o.Till.IsZero() || !o.Till.After(c.PlannedTill) || o.Index < 0 || o.Index >= len(types) {
 		return c, false
 	}
 	c.Types = TypePlan{Types: slices.Clone(types), Original: len(types), Before: len(types), Till: o.Till, Index: o.Index, Reached: reached}
@@ -136,9 +136,8 @@ func (c Chunk) PassTypes(from Position, count, number int) (_ Chunk, ok bool) {
 	if !c.Types.UnderWay() || !c.Position().Is(from) || c.JobID != number || count < 1 || c.Types.Index+count > len(c.Types.Types) {
 		return c, false
 	}
-	for range count {
-		c = c.plannedTo(c.Types.Till)
-	}
+	c.Types.Index, c.Types.From = c.Types.Index+count-1, time.Time{} // plannedTo passes over types by itself: it comes once, behind what was looked at
+	c = c.plannedTo(c.Types.Till)
 	c.CountTries, c.NotBefore = 0, time.Time{}
 	return c.watermarked(), true
 }

@@ -145,3 +145,20 @@ func TestLeaveTypes(t *testing.T) {
 		t.Error("left twice")
 	}
 }
+
+// Types that were exported before the takeover are passed over with those that nothing is found of, and no type besides.
+func TestPassTypesThatWereExportedBefore(t *testing.T) {
+	t.Parallel()
+	c := NewChunk(t0)
+	c.Original = OriginalPlan{Since: t0, Till: tenth, Types: 5}
+	c, ok := c.AdoptTypes([]string{"A", "B", "C", "D", "E"}, map[string]time.Time{"B": tenth, "D": tenth})
+	if !ok {
+		t.Fatal("not taken over")
+	}
+	for count, want := range map[int]Position{1: {"C", t0}, 2: {"C", t0}, 3: {"E", t0}, 4: {"E", t0}, 5: {"", tenth}} {
+		next, ok := c.PassTypes(c.Position(), count, 1)
+		if got := next.Position(); !ok || !got.Is(want) {
+			t.Errorf("%d passed over: %v %v, want %v", count, ok, got, want)
+		}
+	}
+}

@@ -87,6 +87,9 @@ func (t *tick) giveBack(ctx context.Context) error {
 			return nil
 		}
 	}
+	if found, err := t.listUnlisted(ctx); found || err != nil {
+		return err
+	}
 	for i, w := range t.windows {
 		if w.Phase() == ledger.Superseded {
 			continue
@@ -114,6 +117,34 @@ func (t *tick) giveBack(ctx context.Context) error {
 	}
 	t.windows = nil
 	return t.noteDrained(ctx)
+}
+
+// listUnlisted lists windows that a tick inserted, or opened again, before it died: in the tables of the original they would be work in
+// flight for ever.
+func (t *tick) listUnlisted(ctx context.Context) (found bool, err error) {
+	if found, err := t.adopt(ctx, t.chunk.JobID); found || err != nil || len(t.chunk.Repairs) == 0 {
+		return found, err
+	}
+	w, err := t.Ledger.Window(ctx, t.chunk.Repairs[0].Number)
+	if err != nil {
+		return false, fmt.Errorf("look whether a window of the original was opened again: %w", err)
+	}
+	if w.TakenOver.IsZero() {
+		return false, nil
+	}
+	return t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Reopened(w.Number) })
+}
+
+// notPlanned gives back a window that this tick inserted when the tables had just been given back: its row is no work in flight, and its number not free.
+func (t *tick) notPlanned(ctx context.Context, w ledger.Window) error {
+	ctx, cancel := afterEffect(ctx)
+	defer cancel()
+	next, moveErr := w.GivenBack(t.Clock())
+	if _, _, err := t.save(ctx, w, next, moveErr); err != nil {
+		return fmt.Errorf("give %s back: %w", w.Name(), err)
+	}
+	_, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Skip(w.Number) })
+	return err
 }
 
 func (t *tick) noteDrained(ctx context.Context) error {

@@ -185,6 +185,128 @@ func TestDrainGivesHeldWindowsBack(t *testing.T) {
 	}
 }
 
+// An export tick that began before a drain was asked for inserts its window after the tables were given back: the watermark stays where it is, and the
+// row is no work in flight for the original.
+func TestDrainOvertakesAnExportTick(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, rigOptions{settings: []string{"MaxExportRetries=1", "MaxParallelExports=1", "MaxOpenWindows=2"}})
+	o.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, Times: 1, FailJob: &fhirservice.Failure{Status: 500, Reason: "no"}})
+	for range 30 {
+		o.tick()
+		if _, err := o.ClearRetries(t.Context(), operator); err != nil && !errors.Is(err, ErrNotNow) {
+			t.Fatal(err)
+		}
+		if o.window(1).Phase() == ledger.Held && o.chunk().PlannedTill.Equal(day(30)) {
+			break
+		}
+	}
+	late, err := o.begin(t.Context(), "export")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Drain(t.Context(), operator); err != nil {
+		t.Fatal(err)
+	}
+	since, number := o.drained(), o.chunk().JobID
+	late.Migration = o.handler("MaxOpenWindows=5")
+	if err := late.plan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if c := o.chunk(); !c.Foreign || !c.Watermark.Equal(since) {
+		t.Errorf("the late tick moved the watermark from %s to %s; given back: %v", since, c.Watermark, c.Foreign)
+	}
+	if _, inserted := o.rows()[fmt.Sprintf("myrowkey%d", number)]; !inserted {
+		t.Fatal("the late tick inserted nothing: the test shows nothing")
+	}
+	if got := o.chunk().JobID; got != number+1 {
+		t.Errorf("JobId is %d, want %d", got, number+1)
+	}
+	if rows := o.inFlight(); len(rows) > 0 {
+		t.Errorf("in flight, as the original sees it: %v", rows)
+	}
+	if err := o.Resume(t.Context(), operator); err != nil {
+		t.Fatal(err)
+	}
+	o.run(originalEnd)
+	o.wantEqual()
+}
+
+// A window that a tick inserted before it died is in no tables that are given back as work in flight, nor is JobId its number.
+func TestDrainAfterATickThatDied(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, rigOptions{settings: []string{"MaxOpenWindows=1", "MaxParallelExports=1"}})
+	o.tick()
+	number := o.chunk().JobID
+	if _, err := o.Ledger.InsertWindow(t.Context(), ledger.NewWindow(number, day(10), day(20))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Drain(t.Context(), operator); err != nil {
+		t.Fatal(err)
+	}
+	o.drained()
+	if rows := o.inFlight(); len(rows) > 0 {
+		t.Errorf("in flight, as the original sees it: %v", rows)
+	}
+	if got := o.chunk().JobID; got != number+1 {
+		t.Errorf("JobId is %d, want %d", got, number+1)
+	}
+	if err := o.Resume(t.Context(), operator); err != nil {
+		t.Fatal(err)
+	}
+	o.run(originalEnd)
+	o.wantEqual()
+}
+
+// A window of the original that is opened again when the tables are given back is as the original had closed it, and found again; one that a tick
+// opened before it died is repaired first.
+func TestDrainWhileAWindowIsOpenedAgain(t *testing.T) {
+	t.Parallel()
+	for _, late := range []bool{true, false} {
+		t.Run(fmt.Sprintf("by a late tick: %v", late), func(t *testing.T) {
+			t.Parallel()
+			o := newOriginal(t, rigOptions{settings: []string{"MaxOpenWindows=1", "MaxParallelExports=1"}})
+			j := o.exported(0, 0, 10)
+			j.row["IsImportRunning"], j.row["IsProcessed"], j.row["ImportNo"] = "Failed", true, payloadName(1)
+			o.save(j)
+			o.done(1, 10, 20)
+			o.started(2, 20, 30)
+			o.chunkRow(3, day(20), nil)
+			if _, err := o.ExportStep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if c := o.chunk(); len(c.Repairs) != 1 || len(c.Open) != 1 {
+				t.Fatalf("open %v, to be opened again %v", c.Open, c.Repairs)
+			}
+			stopped, err := o.begin(t.Context(), "export")
+			if err != nil {
+				t.Fatal(err)
+			}
+			stopped.Migration = o.handler("MaxOpenWindows=2")
+			if !late {
+				next, err := o.window(0).Reopened(o.clock.now())
+				o.saveWindow(next, err)
+			}
+			if _, err := o.Drain(t.Context(), operator); err != nil {
+				t.Fatal(err)
+			}
+			o.drained()
+			if late {
+				if err := stopped.reopen(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if rows := o.inFlight(); len(rows) > 0 {
+				t.Errorf("in flight, as the original sees it: %v", rows)
+			}
+			if err := o.Resume(t.Context(), operator); err != nil {
+				t.Fatal(err)
+			}
+			o.run(originalEnd)
+			o.wantEqual()
+		})
+	}
+}
+
 // Ticks in which an attempt fails and nothing succeeds halt the migration: what runs is followed, nothing new starts until it is cleared.
 func TestFailedTicksHalt(t *testing.T) {
 	t.Parallel()

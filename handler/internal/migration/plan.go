@@ -103,7 +103,7 @@ func (t *tick) plan(ctx context.Context) error {
 	} else if _, err := t.updateChunk(ctx, ledger.Chunk.LeaveTypes); err != nil { // an operator accepted another mode
 		return err
 	}
-	for t.roomForOne() && t.hasTime(ctx) {
+	for !t.chunk.Foreign && t.roomForOne() && t.hasTime(ctx) { // it may be given back meanwhile
 		moved, err := next(ctx, till, final)
 		if err != nil {
 			return t.planLater(ctx, err)
@@ -265,7 +265,10 @@ func (t *tick) insertWindow(ctx context.Context, w ledger.Window) error {
 	if err != nil {
 		return err
 	}
-	return t.list(ctx, w)
+	if err := t.list(ctx, w); err != nil || !t.chunk.Foreign {
+		return err
+	}
+	return t.notPlanned(ctx, w)
 }
 
 // list puts w among the open windows, once in its life.

@@ -59,6 +59,7 @@ func (t *tick) reopen(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("open a window of the original again: %w", err)
 		}
+		closed := w
 		if next, moveErr := w.Reopened(t.Clock()); moveErr == nil { // else it was opened by a tick that died before it was listed
 			saved := false
 			if w, saved, err = t.save(ctx, w, next, nil); !saved {
@@ -68,6 +69,11 @@ func (t *tick) reopen(ctx context.Context) error {
 		listed, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Reopened(w.Number) })
 		if err != nil {
 			return fmt.Errorf("open %s again: %w", w.Name(), err)
+		}
+		if t.chunk.Foreign && closed.TakenOver.IsZero() { // given back meanwhile: it is found again when it is taken over
+			next, moveErr := w.ClosedAgain(closed)
+			_, _, err := t.save(ctx, w, next, moveErr)
+			return err
 		}
 		if listed {
 			t.windows = append(t.windows, w)

@@ -116,6 +116,37 @@ func TestTakeOverByType(t *testing.T) {
 	}
 }
 
+// A type without anything is passed over with those behind it that were exported before, and not with one that nobody has looked at.
+func TestTypeBehindOneThatWasExportedIsNotPassedOver(t *testing.T) {
+	t.Parallel()
+	t.Run("taken over", func(t *testing.T) {
+		t.Parallel()
+		o := newOriginal(t, rigOptions{settings: []string{"IsParallel=false", "ResourceExportChunkTime=20", "ResourceTypes=Account,Patient,Observation"}})
+		o.seed(resource("Observation", "a", 1, day(5)))
+		o.doneFor("Patient", 0, 0, 20)
+		o.typeChunk(1, 0, nil)
+		o.run(originalEnd)
+		o.wantEqual()
+	})
+	t.Run("given back and taken over", func(t *testing.T) {
+		t.Parallel()
+		o := newOriginal(t, rigOptions{settings: []string{"IsParallel=false", "ResourceExportChunkTime=20", "ResourceTypes=Device,Account,Patient,Observation", "MaxOpenWindows=2", "MaxParallelExports=1"}})
+		for i := range 39 {
+			o.seed(resource("Account", fmt.Sprintf("account-%d", i), 1, day(1+float64(i))), resource("Observation", fmt.Sprintf("observation-%d", i), 1, day(1+float64(i))))
+		}
+		o.tick()
+		if _, err := o.Drain(t.Context(), operator); err != nil {
+			t.Fatal(err)
+		}
+		o.drained()
+		if err := o.Resume(t.Context(), operator); err != nil {
+			t.Fatal(err)
+		}
+		o.run(originalEnd)
+		o.wantEqual()
+	})
+}
+
 // A drain in type mode leaves the original a place in its list of types from which it plans everything that is not imported.
 func TestDrainByType(t *testing.T) {
 	t.Parallel()
