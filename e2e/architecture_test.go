@@ -16,7 +16,7 @@ import (
 var mayImport = map[string][]string{
 	"handler":                    {"handler/internal/access", "handler/internal/cutover", "handler/internal/routes", "handler/internal/migration", "handler/internal/verify", "handler/internal/status", "handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/access":    {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},
-	"handler/internal/cutover":   {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/settings", "handler/internal/verify"},
+	"handler/internal/cutover":   {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings", "handler/internal/verify"},
 	"handler/internal/routes":    {"handler/internal/access", "handler/internal/cutover", "handler/internal/migration", "handler/internal/verify", "handler/internal/status", "handler/internal/ledger"},
 	"handler/internal/migration": {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/preflight", "handler/internal/staging", "handler/internal/settings"},
 	"handler/internal/verify":    {"handler/internal/fhir", "handler/internal/ledger", "handler/internal/staging", "handler/internal/settings"},

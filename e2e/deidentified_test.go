@@ -166,6 +166,9 @@ func TestT05DeidentifiedIsFailClosed(t *testing.T) {
 		if !a.log.holds("settings changed that must not change half-way: ETag of ConfigFile was", 1) {
 			t.Error("the log does not say what changed")
 		}
+		if _, body := a.ready(); !strings.Contains(body, "ETag of ConfigFile was") {
+			t.Errorf("the readiness for the cutover does not say what changed: %s", body)
+		}
 		if status, body := a.call("POST", "/api/AcceptSettings", a.host.FunctionKey(), `{"by":"tester","reason":"a better configuration"}`); status != http.StatusOK {
 			t.Fatalf("accept: %d %s", status, body)
 		}

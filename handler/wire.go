@@ -63,7 +63,8 @@ func wire(set settings.Settings, environ []string, clock func() time.Time, rando
 		Settings: set, Ledger: tables, Clock: clock, Build: status.Build{Version: version, Commit: commit()}, Schedules: schedules(environ),
 		Check: checkStatus(o.Verify), CountServers: o.Verify.CountServers,
 	})
-	o.Cutover = cutover.New(cutover.Options{Settings: set, Source: source, Ledger: tables, Verify: o.Verify, Clock: clock, Build: strings.TrimSpace(version + " " + commit())})
+	o.Cutover = cutover.New(cutover.Options{Settings: set, Source: source, Ledger: tables, Staging: blobs, Verify: o.Verify, Clock: clock,
+		Build: strings.TrimSpace(version + " " + commit())})
 	return o, nil
 }
 

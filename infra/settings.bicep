@@ -70,7 +70,7 @@ type migrationSettings = {
   @description('Whether the export is de-identified with ConfigFile, which is then needed. Where the file is missing or has changed, nothing is exported. It takes IsParallel=true. Default: `false`.')
   IsExportDeidentified: bool?
 
-  @description('The de-identification configuration in the container `anonymization` of the account that the source exports to, with or without `.json`. Its version, the blob\'s ETag, must not change half-way either. Default: none.')
+  @description('The de-identification configuration in the container `anonymization` of the account that the source exports to. Whatever extension is given here, the blob\'s is `.json`. Its version, the blob\'s ETag, must not change half-way either. Default: none.')
   ConfigFile: string?
 
   @description('Whether custom search parameters are copied before the first import, and the destination reindexed. It takes the role FHIR Data Contributor there. Default: `true`.')
@@ -82,7 +82,7 @@ type migrationSettings = {
   @description('The longest length of a window in system mode, in units of ExportChunkDuration. Where the source is retired and answers exports alone, it is that of the first window, and those that follow grow or shrink with what comes back. Default: `30`.')
   ExportChunkTime: int?
 
-  @description('The longest length of a window in type mode, in units of ExportChunkDuration: no effect yet. Default: `30`.')
+  @description('The longest length of a window in type mode, in units of ExportChunkDuration. Default: `30`.')
   ResourceExportChunkTime: int?
 
   @description('The unit of ExportChunkTime and ResourceExportChunkTime. A day has 24 hours: windows are in UTC. Default: `Days`.')

@@ -12,7 +12,8 @@ import (
 	"fhirmigration/handler/internal/verify"
 )
 
-// lag: the migration is close enough behind the source, or a range run is through.
+// lag: the migration is close enough behind the source, or was so when the last full DeepCheck began: the timers may be off since then, for what was
+// written or migrated later fails the conditions on the source and on the DeepCheck. Or a range run is through.
 func (c *Cutover) lag(ctx context.Context, l look) (Condition, error) {
 	till := ledger.FormatInstant(l.chunk.Watermark)
 	if c.Settings.SpecificRun {
@@ -25,6 +26,10 @@ func (c *Cutover) lag(ctx context.Context, l look) (Condition, error) {
 		return Condition{Name: "lag", Evidence: "migrated till " + till + "; the source's time is not known: " + err.Error(), Do: "ask again"}, nil
 	}
 	behind := now.Sub(l.chunk.Watermark).Round(time.Second)
+	if then := l.full.Started.Sub(l.full.Till).Round(time.Second); l.hasFull && behind > c.Settings.CutoverMaxLag() && then <= c.Settings.CutoverMaxLag() {
+		return Condition{Name: "lag", Met: true, Evidence: fmt.Sprintf("migrated till %s, %s behind the source; when run %d began to compare everything up to %s, it was %s; the limit is %s",
+			till, behind, l.full.Run, ledger.FormatInstant(l.full.Till), then, c.Settings.CutoverMaxLag())}, nil
+	}
 	return Condition{Name: "lag", Met: behind <= c.Settings.CutoverMaxLag(),
 		Evidence: fmt.Sprintf("migrated till %s, %s behind the source; the limit is %s", till, behind, c.Settings.CutoverMaxLag()),
 		Do:       "stop writing to the source, then POST /api/StartNow"}.told(), nil
@@ -55,9 +60,20 @@ func (c *Cutover) windows(ctx context.Context, l look) (Condition, error) {
 		Do: "wait for them; release those that are held"}, nil
 }
 
-// settled: no setting that must not change half-way differs.
-func (c *Cutover) settled(_ context.Context, l look) (Condition, error) {
-	if diff := l.chunk.PinnedDifference(c.Settings.Pinned()); diff != "" {
+// anonymizationPin is the name under which the version of the de-identification configuration is pinned with the settings.
+const anonymizationPin = "ETag of ConfigFile"
+
+// settled: no setting that must not change half-way differs, nor the de-identification configuration.
+func (c *Cutover) settled(ctx context.Context, l look) (Condition, error) {
+	pinned := c.Settings.Pinned()
+	if c.Settings.IsExportDeidentified {
+		etag, err := c.Staging.AnonymizationETag(ctx, c.Settings.AnonymizationFile())
+		if err != nil {
+			return Condition{Name: "settings", Evidence: "not known: " + err.Error(), Do: "put the configuration back as it was, or ask again"}, nil
+		}
+		pinned[anonymizationPin] = etag
+	}
+	if diff := l.chunk.PinnedDifference(pinned); diff != "" {
 		return Condition{Name: "settings", Evidence: "changed since the start: " + diff, Do: "set them back, or POST /api/AcceptSettings"}, nil
 	}
 	return Condition{Name: "settings", Met: true, Evidence: "those that must not change half-way are as they were at the start, or were accepted"}, nil

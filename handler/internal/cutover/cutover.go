@@ -15,6 +15,7 @@ import (
 	"fhirmigration/handler/internal/fhir"
 	"fhirmigration/handler/internal/ledger"
 	"fhirmigration/handler/internal/settings"
+	"fhirmigration/handler/internal/staging"
 	"fhirmigration/handler/internal/verify"
 )
 
@@ -26,6 +27,7 @@ type Options struct {
 	Settings settings.Settings
 	Source   *fhir.Service
 	Ledger   *ledger.Ledger
+	Staging  *staging.Store
 	Verify   *verify.Verify
 	Clock    func() time.Time
 	Build    string // version and commit

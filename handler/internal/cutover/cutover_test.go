@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ type rig struct {
 	*Cutover
 	t                   *testing.T
 	source, destination *fhirservice.Service
+	blobs               *staging.Memory
+	later               atomic.Int64 // how much later than now it is, in nanoseconds
 }
 
 func patient(n int, at time.Time) fhirservice.Version {
@@ -42,8 +45,8 @@ var parameter = fhirservice.Version{Type: "SearchParameter", ID: "ward", Version
 
 func newRig(t *testing.T, set ...string) *rig {
 	t.Helper()
-	r := &rig{t: t}
-	clock := func() time.Time { return now }
+	r := &rig{t: t, blobs: staging.NewMemory()}
+	clock := func() time.Time { return now.Add(time.Duration(r.later.Load())) }
 	serve := func() *fhirservice.Service {
 		s, err := fhirservice.Start(t.Context(), fhirservice.Options{Clock: clock})
 		if err != nil {
@@ -75,8 +78,8 @@ func newRig(t *testing.T, set ...string) *rig {
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	v := verify.New(verify.Options{Settings: loaded, Source: service(loaded.SourceUri), Destination: service(loaded.DestinationUri), Ledger: tables,
-		Staging: staging.OpenMemory(staging.NewMemory()), Clock: clock, Random: rand.Reader, Log: log})
-	r.Cutover = New(Options{Settings: loaded, Source: service(loaded.SourceUri), Ledger: tables, Verify: v, Clock: clock, Build: "test"})
+		Staging: staging.OpenMemory(r.blobs), Clock: clock, Random: rand.Reader, Log: log})
+	r.Cutover = New(Options{Settings: loaded, Source: service(loaded.SourceUri), Ledger: tables, Staging: staging.OpenMemory(r.blobs), Verify: v, Clock: clock, Build: "test"})
 	return r
 }
 
@@ -176,8 +179,16 @@ func TestConditions(t *testing.T) {
 		unmet    string
 		says     string
 	}{
-		"all is well":                     {},
-		"behind":                          {after: func(r *rig) { r.Settings.CutoverMaxLagMinutes = 29 }, unmet: "lag", says: "30m0s behind"},
+		"all is well":           {},
+		"behind":                {after: func(r *rig) { r.Settings.CutoverMaxLagMinutes = 29 }, unmet: "lag", says: "30m0s behind"},
+		"a day after the check": {after: func(r *rig) { r.later.Store(int64(24 * time.Hour)) }},
+		"a day after a check of what was long behind": {settings: []string{"CutoverMaxLagMinutes=29"}, after: func(r *rig) { r.later.Store(int64(24 * time.Hour)) },
+			unmet: "lag", says: "24h30m0s behind"},
+		"a day after the check, with a write since": {after: func(r *rig) {
+			r.later.Store(int64(24 * time.Hour))
+			r.must(r.source.Load(patient(1000, now.Add(time.Hour))))
+		},
+			unmet: "source is quiet", says: "1 versions"},
 		"a range run that is not through": {settings: []string{"SpecificRun=true", "EndDate=2025-01-02"}, unmet: "lag", says: "of 2025-01-02"},
 		"a range run that is through":     {settings: []string{"SpecificRun=true", "EndDate=2025-01-01"}},
 		"an open window": {before: func(r *rig) {
@@ -189,8 +200,11 @@ func TestConditions(t *testing.T) {
 			r.must(err)
 			r.chunk(func(c *ledger.Chunk) { *c, _ = c.List(ledger.NewWindow(2, watermark, now)) })
 		}, unmet: "windows", says: "2 is held"},
-		"a changed setting":     {after: func(r *rig) { r.Settings.ExportWithHistory = true }, unmet: "settings", says: "ExportWithHistory"},
-		"a write to the source": {before: func(r *rig) { r.must(r.source.Load(patient(1000, now.Add(-time.Minute)))) }, unmet: "source is quiet", says: "1 versions"},
+		"a changed setting":                           {after: func(r *rig) { r.Settings.ExportWithHistory = true }, unmet: "settings", says: "ExportWithHistory"},
+		"a de-identification configuration":           {settings: deidentified, before: configured("a"), unmet: "DeepCheck", says: "nothing to compare"},
+		"another de-identification configuration":     {settings: deidentified, before: configured("a"), after: func(r *rig) { r.blobs.Put(staging.AnonymizationContainer, "rules.json", []byte("b")) }, unmet: "settings DeepCheck", says: "ETag of ConfigFile was"},
+		"no de-identification configuration any more": {settings: deidentified, unmet: "settings DeepCheck", says: "blob rules.json"},
+		"a write to the source":                       {before: func(r *rig) { r.must(r.source.Load(patient(1000, now.Add(-time.Minute)))) }, unmet: "source is quiet", says: "1 versions"},
 		"a source that does not answer": {after: func(r *rig) {
 			r.source.Inject(fhirservice.Fault{Kind: fhirservice.HistoryCount, Status: http.StatusServiceUnavailable})
 		}, unmet: "source is quiet", says: "not known"},
@@ -219,6 +233,19 @@ func TestConditions(t *testing.T) {
 				t.Errorf("not met: %s, want %s\n%s", got, c.unmet, evidence)
 			}
 		})
+	}
+}
+
+// deidentified are the settings of a migration that is. Its DeepCheck compares with exported files, of which there are none here.
+var deidentified = []string{"IsExportDeidentified=true", "ConfigFile=rules.json"}
+
+// configured puts the de-identification configuration in its place and pins its version, as the first tick does.
+func configured(content string) func(*rig) {
+	return func(r *rig) {
+		r.blobs.Put(staging.AnonymizationContainer, "rules.json", []byte(content))
+		etag, err := staging.OpenMemory(r.blobs).AnonymizationETag(r.t.Context(), "rules.json")
+		r.must(err)
+		r.chunk(func(c *ledger.Chunk) { c.Pinned["ETag of ConfigFile"] = etag })
 	}
 }
 

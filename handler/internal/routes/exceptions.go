@@ -75,16 +75,20 @@ func (o Options) exceptions(r chi.Router) {
 func (o Options) listExceptions(ctx context.Context, r *http.Request) (int, any, error) {
 	q := r.URL.Query()
 	from, limit, window := q.Get("from"), 100, -1
-	for name, into := range map[string]*int{"max": &limit, "window": &window} {
-		if text := q.Get(name); text != "" {
+	for _, p := range []struct {
+		name  string
+		into  *int
+		least int
+	}{{"max", &limit, 1}, {"window", &window, 0}} { // the original's windows count from 0
+		if text := q.Get(p.name); text != "" {
 			n, err := strconv.Atoi(text)
-			if err != nil || n < 1 || name == "max" && n > maxListed {
-				return 0, nil, badRequest(fmt.Sprintf("%s=%.40q: give a number from 1 on (max: at most %d)", name, text, maxListed))
+			if err != nil || n < p.least || p.name == "max" && n > maxListed {
+				return 0, nil, badRequest(fmt.Sprintf("%s=%.40q: give a number from %d on (max: at most %d)", p.name, text, p.least, maxListed))
 			}
-			*into = n
+			*p.into = n
 		}
 	}
-	if window > 0 && from == "" {
+	if window >= 0 && from == "" {
 		from = ledger.ExceptionKey(window, "")
 	}
 	list := struct {
@@ -97,7 +101,7 @@ func (o Options) listExceptions(ctx context.Context, r *http.Request) (int, any,
 			return 0, nil, err
 		}
 		for _, e := range page {
-			if window > 0 && e.Window > window {
+			if window >= 0 && e.Window > window {
 				return http.StatusOK, list, nil
 			}
 			if state := q.Get("state"); state != "" && string(e.State) != state {

@@ -53,7 +53,7 @@ func document() ([]byte, error) {
 Every setting is an app setting of the function app named ` + "`AZURE_<name>`" + `, in any case. An empty one counts as not set. A list has commas, or one setting
 for each element: ` + "`AZURE_ResourceTypes__0`, `AZURE_ResourceTypes__1`" + `. A name that begins with ` + "`AZURE_`" + ` and is neither below nor Azure's own stops the
 migration, and so does a value that cannot be: the log names all of them at once. *Pinned* settings must not change half-way: a difference stops
-planning until it is set back.
+planning until it is set back, or accepted (` + "`POST /api/AcceptSettings`" + `).
 
 The schedules of the timers, ` + "`ExportTimerSchedule`, `ImportTimerSchedule` and `VerifyTimerSchedule`" + `, have no prefix: the Functions host reads them.
 `)

@@ -95,8 +95,8 @@ type Settings struct {
 	// Whether the export is de-identified with ConfigFile, which is then needed. Where the file is missing or has changed, nothing is exported. It takes
 	// IsParallel=true.
 	IsExportDeidentified bool `alias:"ExportDeidentified" pinned:"always"`
-	// The de-identification configuration in the container `anonymization` of the account that the source exports to, with or without `.json`. Its
-	// version, the blob's ETag, must not change half-way either.
+	// The de-identification configuration in the container `anonymization` of the account that the source exports to. Whatever extension is given here,
+	// the blob's is `.json`. Its version, the blob's ETag, must not change half-way either.
 	ConfigFile string `pinned:"with IsExportDeidentified=true"`
 	// Whether custom search parameters are copied before the first import, and the destination reindexed. It takes the role FHIR Data Contributor there.
 	MigrateSearchParameters bool `default:"true"`
@@ -107,7 +107,7 @@ type Settings struct {
 	// The longest length of a window in system mode, in units of ExportChunkDuration. Where the source is retired and answers exports alone, it is
 	// that of the first window, and those that follow grow or shrink with what comes back.
 	ExportChunkTime int `section:"Windows" default:"30" bounds:"1 to a hundred years"`
-	// The longest length of a window in type mode, in units of ExportChunkDuration: no effect yet.
+	// The longest length of a window in type mode, in units of ExportChunkDuration.
 	ResourceExportChunkTime int `default:"30" bounds:"1 to a hundred years"`
 	// The unit of ExportChunkTime and ResourceExportChunkTime. A day has 24 hours: windows are in UTC.
 	ExportChunkDuration ChunkUnit `default:"Days"`
