@@ -35,11 +35,20 @@ func (c *Cutover) lag(ctx context.Context, l look) (Condition, error) {
 		Do:       "stop writing to the source, then POST /api/StartNow"}.told(), nil
 }
 
-// windows: none is open or held.
+// windows: none is open or held, none that the original closed is still to be opened again, and the tables are ours: what the original's
+// leave open is not known before they are taken over.
 func (c *Cutover) windows(ctx context.Context, l look) (Condition, error) {
 	const shown = 20
+	if l.chunk.Foreign {
+		return Condition{Name: "windows", Evidence: "the tables are not taken over, or were given back to the original: what is open is not known",
+			Do: "see that the timers fire, so that the tables are taken over; if they were given back, POST /api/Resume"}, nil
+	}
 	if l.chunk.Types.UnderWay() {
 		return Condition{Name: "windows", Evidence: "the newest stretch of time is planned for some types only", Do: "wait until it is planned for all"}, nil
+	}
+	if repairs := len(l.chunk.Repairs); repairs > 0 {
+		return Condition{Name: "windows", Evidence: fmt.Sprintf("%d windows that the original closed are still to be opened again, %d are open", repairs, len(l.chunk.Open)),
+			Do: "wait for them; release those that are held"}, nil
 	}
 	if len(l.chunk.Open) == 0 {
 		return Condition{Name: "windows", Met: true, Evidence: fmt.Sprintf("%d windows are closed, none is open", l.chunk.Totals.Windows)}, nil

@@ -200,6 +200,22 @@ func TestConditions(t *testing.T) {
 			r.must(err)
 			r.chunk(func(c *ledger.Chunk) { *c, _ = c.List(ledger.NewWindow(2, watermark, now)) })
 		}, unmet: "windows", says: "2 is held"},
+		"tables that are not taken over": {after: func(r *rig) {
+			r.chunk(func(c *ledger.Chunk) { c.Foreign = true })
+		}, unmet: "windows", says: "not taken over, or were given back"},
+		"tables that were given back": {after: func(r *rig) {
+			r.chunk(func(c *ledger.Chunk) {
+				var ok bool
+				if *c, ok = c.GivenBack(ledger.Checks{}); !ok {
+					r.t.Error("they cannot be given back")
+				}
+			})
+		}, unmet: "windows", says: "not taken over, or were given back"},
+		"windows to be opened again": {after: func(r *rig) {
+			r.chunk(func(c *ledger.Chunk) {
+				c.Repairs = append(c.Repairs, ledger.OpenWindow{Number: 1, Since: watermark})
+			})
+		}, unmet: "windows", says: "1 windows that the original closed are still to be opened again"},
 		"a changed setting":                           {after: func(r *rig) { r.Settings.ExportWithHistory = true }, unmet: "settings", says: "ExportWithHistory"},
 		"a de-identification configuration":           {settings: deidentified, before: configured("a"), unmet: "DeepCheck", says: "nothing to compare"},
 		"another de-identification configuration":     {settings: deidentified, before: configured("a"), after: func(r *rig) { r.blobs.Put(staging.AnonymizationContainer, "rules.json", []byte("b")) }, unmet: "settings DeepCheck", says: "ETag of ConfigFile was"},
