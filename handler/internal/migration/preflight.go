@@ -233,9 +233,10 @@ func findingsText(l *preflight.Look, file func(int) string) []byte {
 			ID       string `json:"id,omitempty"`
 			Finding  string `json:"finding"`
 			Detail   string `json:"detail"`
+			Value    string `json:"value,omitempty"` // of the resource: here alone
 			WhatToDo string `json:"whatToDo"`
 			LeftOut  bool   `json:"leftOutWhenAccepted"`
-		}{file(f.File), f.Line + 1, f.Offset, f.Type, f.ID, string(f.Kind), f.Detail, f.Kind.WhatToDo(), f.LeaveOut})
+		}{file(f.File), f.Line + 1, f.Offset, f.Type, f.ID, string(f.Kind), f.Detail, f.Value, f.Kind.WhatToDo(), f.LeaveOut})
 	}
 	return text.Bytes()
 }

@@ -93,7 +93,7 @@ func TestT25FoundExplainedAndAccepted(t *testing.T) {
 		},
 		"a number that fails the import": {
 			data: []fhirservice.Version{tooLargeNumber("huge", day(4)), version("b", 1, day(6), false)}, imports: 1,
-			explains: []string{"1 × number too large", "12345678901234567890.5", "by hand"},
+			explains: []string{"1 × number too large", "by hand"},
 			left:     1, kind: ledger.Invalid,
 		},
 	} {
@@ -115,6 +115,9 @@ func TestT25FoundExplainedAndAccepted(t *testing.T) {
 					t.Errorf("%q is not explained: %s", part, w.HeldReason)
 				}
 			}
+			if value := "12345678901234567890.5"; strings.Contains(w.HeldReason+fmt.Sprint(w.AttemptLog), value) || r.log.with(value) > 0 {
+				t.Errorf("what a resource says is on the row or in the log: %s %v", w.HeldReason, w.AttemptLog)
+			}
 			if _, err := r.AcceptFindings(t.Context(), 1, somebodyWho); err != nil {
 				t.Fatal(err)
 			}
@@ -127,6 +130,17 @@ func TestT25FoundExplainedAndAccepted(t *testing.T) {
 			}
 			r.wantAllBut(c.left, c.kind)
 		})
+	}
+}
+
+// The blob of findings tells the value that is wrong, so that an operator need not look the line up.
+func TestFindingsBlobTellsTheValue(t *testing.T) {
+	t.Parallel()
+	l := preflight.New(true)
+	l.Line(preflight.Place{}, tooLargeNumber("huge", day(4)).Raw, day(5))
+	text := string(findingsText(l, func(int) string { return "Patient-1.ndjson" }))
+	if !strings.Contains(text, `"value":"12345678901234567890.5"`) || !strings.Contains(text, `"file":"Patient-1.ndjson","line":1,`) {
+		t.Error(text)
 	}
 }
 

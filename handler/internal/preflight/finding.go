@@ -64,8 +64,9 @@ type Finding struct {
 	Kind Kind
 	Place
 	Type, ID string // as far as they can be read
-	Detail   string
-	LeaveOut bool // the line is left out when the findings are accepted
+	Detail   string // holds nothing of what the resource says but its versions and their times: it goes into rows and logs
+	Value    string // what is wrong, as the line has it, "" where Detail says it; for the blob of findings alone
+	LeaveOut bool   // the line is left out when the findings are accepted
 }
 
 // Summary counts the findings by kind, those that fail the job first, and names the first place of each. file names a file.

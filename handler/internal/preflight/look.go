@@ -100,7 +100,8 @@ func (l *Look) Line(at Place, line []byte, now time.Time) {
 		return
 	}
 	if number := overflow(line); number != "" {
-		l.found(f, Overflow, "the number "+cut(number)+" does not fit decimal(36,18)", true)
+		f.Value = cut(number)
+		l.found(f, Overflow, "a number does not fit decimal(36,18)", true)
 		return
 	}
 	if resource[3].Exists() {
@@ -113,7 +114,8 @@ func (l *Look) stamped(f Finding, version, lastUpdated string, now time.Time) {
 	at, err := time.Parse(time.RFC3339Nano, lastUpdated)
 	switch {
 	case err != nil:
-		l.found(f, InvalidTime, fmt.Sprintf("lastUpdated is %q", cut(lastUpdated)), false)
+		f.Value = cut(lastUpdated)
+		l.found(f, InvalidTime, "lastUpdated is no instant", false)
 		return
 	case at.After(now.Add(futureTolerance)):
 		l.found(f, Future, "lastUpdated is "+instant(at.UnixMilli()), false)

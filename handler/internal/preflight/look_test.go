@@ -75,6 +75,25 @@ func TestEachKindIsFound(t *testing.T) {
 	}
 }
 
+// What a resource says is kept beside its finding, for the blob of findings; the texts that go into rows and logs do not have it.
+func TestTextsHoldNothingOfAResource(t *testing.T) {
+	t.Parallel()
+	for value, text := range map[string]string{
+		"98765432109876543210.5": `{"resourceType":"Observation","id":"a","valueQuantity":{"value":98765432109876543210.5}}`,
+		"Jane Doe, 1 Main St":    line("a", 1, "Jane Doe, 1 Main St"),
+	} {
+		l := read(New(true), []string{text})
+		if len(l.Findings) != 1 || l.Findings[0].Value != value {
+			t.Fatalf("%s: found %+v", value, l.Findings)
+		}
+		for _, told := range []string{l.Findings[0].Detail, l.Summary(func(int) string { return "the file" })} {
+			if told == "" || strings.Contains(told, value) {
+				t.Errorf("%q is told: %s", value, told)
+			}
+		}
+	}
+}
+
 func TestNothingIsFoundInGoodLines(t *testing.T) {
 	t.Parallel()
 	l := read(New(true), []string{
