@@ -45,7 +45,7 @@ param importTimerSchedule string = '*/30 * * * * *'
 param verifyTimerSchedule string = '*/30 * * * * *'
 
 @description('Whether the timers fire. False keeps everything as it is: before the first start, and after the cutover.')
-param timersEnabled bool = true
+param timersEnabled bool = false
 
 // The FHIR services
 

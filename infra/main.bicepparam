@@ -25,8 +25,8 @@ param exportTimerSchedule = '*/30 * * * * *'
 param importTimerSchedule = '*/30 * * * * *'
 param verifyTimerSchedule = '*/30 * * * * *'
 
-// Set to false to publish without starting, and when the cutover is done.
-param timersEnabled = true
+// Nothing moves while this is false. Set it to true when CheckAccess and Plan say what they should, and to false again when the cutover is done.
+param timersEnabled = false
 
 // Storage
 
@@ -36,8 +36,8 @@ param stateStorageResourceId = ''
 // The account that the FHIR services export to and import from, if it is another one.
 param exportStorageResourceId = ''
 
-// Give the FHIR services' identities their role on that account. Both need a system-assigned identity.
-param grantFhirServicesStorageAccess = true
+// Give the FHIR services' identities their role on that account. The deployment fails where a service has no system-assigned identity yet.
+param grantFhirServicesStorageAccess = false
 
 // Switch $export and incremental $import on with that account. Read infra/README.md first; the portal does it as well.
 param configureFhirServices = false
@@ -56,7 +56,7 @@ param privateNetwork = false
 // Address ranges that may call the app; empty: all, with a key.
 param allowedIpRanges = []
 
-// What is migrated, and how: any setting of docs/settings.md by its name. These are the ones most often changed.
+// What is migrated, and how: the settings that infra/settings.bicep lists. These are the ones most often changed.
 param settings = {
   ExportWithHistory: true // every version, not just the latest
   ExportWithDelete: true // deletions too

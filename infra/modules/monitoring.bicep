@@ -90,7 +90,7 @@ var alerts = [
   }
   {
     name: 'no-progress'
-    description: 'No window was planned, exported, imported or closed for ${noProgressHours} hours.'
+    description: 'The timers fire, and no window was planned, exported, imported or closed for ${noProgressHours} hours. infra/README.md says when that is as it should be.'
     severity: 2
     frequency: 'PT1H'
     window: 'P2D'
@@ -98,8 +98,10 @@ var alerts = [
       traces
       | extend line = parse_json(message)
       | where tostring(line.event) in ('Export', 'Import', 'ImportTill')
-      | summarize last = max(timestamp)
-      | where isnull(last) or last < ago(HOURSh)
+      | project timestamp, tick = false
+      | union (requests | where operation_Name == 'ExportTimer' | project timestamp, tick = true)
+      | summarize last = maxif(timestamp, not(tick)), first = minif(timestamp, tick), ticks = countif(tick and timestamp > ago(1h))
+      | where ticks > 0 and first < ago(HOURSh) and (isnull(last) or last < ago(HOURSh))
     ''', 'HOURS', string(noProgressHours))
   }
   {
