@@ -55,7 +55,7 @@ type migrationSettings = {
   @description('Whether the whole system is exported at once. With false, each window is of one resource type. Default: `true`.')
   IsParallel: bool?
 
-  @description('The types to migrate with IsParallel=false, in their order; without effect otherwise. When not set, they are the durable original\'s 144 in its order and then what the source\'s CapabilityStatement lists beyond them. SearchParameter is left out: see MigrateSearchParameters. Default: the types of the source.')
+  @description('The types to migrate with IsParallel=false, in their order; without effect otherwise. When not set, they are the original\'s 144 in its order and then what the source\'s CapabilityStatement lists beyond them. SearchParameter is left out: see MigrateSearchParameters. Default: the types of the source.')
   ResourceTypes: string?
 
   @description('Whether every version of a resource is exported, not the current one alone. Default: `false`.')

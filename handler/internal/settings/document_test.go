@@ -75,7 +75,7 @@ The schedules of the timers, ` + "`ExportTimerSchedule`, `ImportTimerSchedule` a
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.name, f.defaultText(), f.valuesText(), comment)
 	}
-	b.WriteString("\n## Accepted and ignored\n\nNames of the durable original that have no effect here; the handler says so once, when it starts.\n\n")
+	b.WriteString("\n## Accepted and ignored\n\nNames of the [original](migration-guide.md) that have no effect here; the handler says so once, when it starts.\n\n")
 	for _, w := range withoutEffect {
 		fmt.Fprintf(&b, "- `%s`: %s\n", w.name, w.why)
 	}

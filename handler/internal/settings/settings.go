@@ -82,7 +82,7 @@ type Settings struct {
 	SpecificRun bool
 	// Whether the whole system is exported at once. With false, each window is of one resource type.
 	IsParallel bool `default:"true" pinned:"always"`
-	// The types to migrate with IsParallel=false, in their order; without effect otherwise. When not set, they are the durable original's 144 in its order and then what
+	// The types to migrate with IsParallel=false, in their order; without effect otherwise. When not set, they are the original's 144 in its order and then what
 	// the source's CapabilityStatement lists beyond them. SearchParameter is left out: see MigrateSearchParameters.
 	ResourceTypes []string `unset:"the types of the source" pinned:"with IsParallel=false"`
 	// Whether every version of a resource is exported, not the current one alone.
