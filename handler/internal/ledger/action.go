@@ -36,6 +36,8 @@ func (a Action) Ended(outcome string, now time.Time) Action {
 	return a
 }
 
+func (a *Action) row() row { return row{a.columns(), &a.etag, &a.kept} }
+
 func (a *Action) columns() []column {
 	return []column{
 		textColumn("Action", &a.Name), int32Column("Window", &a.Window), textColumn("By", &a.By), textColumn("Reason", &a.Reason),
@@ -47,15 +49,10 @@ func (l *Ledger) actionKey(id string) string { return l.rowKey + "-action-" + id
 
 // InsertAction inserts an action. The tables are made when there are none yet. One that is there is our own, of which the reply was lost.
 func (l *Ledger) InsertAction(ctx context.Context, a Action) (Action, error) {
-	p, err := writeColumns(a.columns(), nil)
-	if err != nil {
-		return a, fmt.Errorf("insert action %s: %w", a.ID, err)
-	}
-	a.kept = p
-	a.etag, err = l.chunk.insert(ctx, l.partition, l.actionKey(a.ID), p)
+	err := l.insertRow(ctx, l.chunk, l.actionKey(a.ID), a.row())
 	if errors.Is(err, ErrNotFound) {
 		if err = l.CreateTables(ctx); err == nil {
-			a.etag, err = l.chunk.insert(ctx, l.partition, l.actionKey(a.ID), p)
+			err = l.insertRow(ctx, l.chunk, l.actionKey(a.ID), a.row())
 		}
 	}
 	if errors.Is(err, ErrExists) {
@@ -66,12 +63,7 @@ func (l *Ledger) InsertAction(ctx context.Context, a Action) (Action, error) {
 
 // SaveAction saves an action that was inserted. ErrConflict is the echo of our own save: nobody else writes the row.
 func (l *Ledger) SaveAction(ctx context.Context, a Action) (Action, error) {
-	p, err := writeColumns(a.columns(), a.kept)
-	if err != nil {
-		return a, fmt.Errorf("save action %s: %w", a.ID, err)
-	}
-	a.kept = p
-	a.etag, err = l.chunk.replace(ctx, l.partition, l.actionKey(a.ID), p, a.etag)
+	err := l.replaceRow(ctx, l.chunk, l.actionKey(a.ID), a.row())
 	return a, err
 }
 
@@ -84,9 +76,9 @@ func (l *Ledger) Actions(ctx context.Context, from string, limit int) ([]Action,
 	}
 	all := make([]Action, 0, len(rows))
 	for _, r := range rows {
-		a := Action{ID: r.key[len(prefix):], etag: r.etag, kept: r.properties}
-		if err := readColumns(a.columns(), r.properties); err != nil {
-			return nil, fmt.Errorf("row %s of table %s: %w", r.key, l.chunk.name(), err)
+		a := Action{ID: r.key[len(prefix):]}
+		if err := a.row().read(l.chunk, r.key, r.properties, r.etag); err != nil {
+			return nil, err
 		}
 		all = append(all, a)
 	}

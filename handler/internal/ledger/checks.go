@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -21,6 +20,8 @@ type Checks struct {
 	etag azcore.ETag
 	kept properties
 }
+
+func (c *Checks) row() row { return row{c.columns(), &c.etag, &c.kept} }
 
 func (c *Checks) columns() []column {
 	return []column{
@@ -58,18 +59,12 @@ func (l *Ledger) checksKey() string { return l.rowKey + "-checks" }
 
 // Checks reads the counters. Before the first check they are those of the original's chunk row, or begin at 1.
 func (l *Ledger) Checks(ctx context.Context) (Checks, error) {
-	p, etag, err := l.chunk.get(ctx, l.partition, l.checksKey())
+	var c Checks
+	err := l.readRow(ctx, l.chunk, l.checksKey(), c.row())
 	if errors.Is(err, ErrNotFound) {
 		return l.firstChecks(ctx)
 	}
-	if err != nil {
-		return Checks{}, err
-	}
-	c := Checks{etag: etag, kept: p}
-	if err := readColumns(c.columns(), p); err != nil {
-		return Checks{}, fmt.Errorf("row %s: %w", l.checksKey(), err)
-	}
-	return c, nil
+	return c, err
 }
 
 func (l *Ledger) firstChecks(ctx context.Context) (Checks, error) {
@@ -82,20 +77,7 @@ func (l *Ledger) firstChecks(ctx context.Context) (Checks, error) {
 
 // SaveChecks saves the counters as they were read, the first time by inserting their row. ErrConflict: read them again and decide anew.
 func (l *Ledger) SaveChecks(ctx context.Context, c Checks) (Checks, error) {
-	p, err := writeColumns(c.columns(), c.kept)
-	if err != nil {
-		return c, fmt.Errorf("save row %s: %w", l.checksKey(), err)
-	}
-	first := c.etag == ""
-	c.kept = p
-	if first {
-		c.etag, err = l.chunk.insert(ctx, l.partition, l.checksKey(), p)
-	} else {
-		c.etag, err = l.chunk.replace(ctx, l.partition, l.checksKey(), p, c.etag)
-	}
-	if errors.Is(err, ErrExists) {
-		err = ErrConflict
-	}
+	err := l.saveRow(ctx, l.chunk, l.checksKey(), c.row())
 	return c, err
 }
 

@@ -208,6 +208,8 @@ func (c Chunk) watermarked() Chunk {
 	return c
 }
 
+func (c *Chunk) row() row { return row{c.columns(), &c.etag, &c.kept} }
+
 func (c *Chunk) columns() []column {
 	return []column{
 		int32Column("JobId", &c.JobID), int32Column("ImportId", &c.ImportID),

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -98,6 +97,8 @@ func (c Control) StartNowDone(action string) (_ Control, ok bool) {
 	return c, true
 }
 
+func (c *Control) row() row { return row{c.columns(), &c.etag, &c.kept} }
+
 func (c *Control) columns() []column {
 	return slices.Concat(c.Pause.columns("pause"), c.StartNow.columns("startNow"), c.Drain.columns("drain"), []column{
 		timeColumn("drained", &c.Drained),
@@ -115,32 +116,17 @@ func (l *Ledger) controlKey() string { return l.rowKey + "-control" }
 
 // Control reads the control row.
 func (l *Ledger) Control(ctx context.Context) (Control, error) {
-	p, etag, err := l.chunk.get(ctx, l.partition, l.controlKey())
+	var c Control
+	err := l.readRow(ctx, l.chunk, l.controlKey(), c.row())
 	if errors.Is(err, ErrNotFound) {
-		return Control{}, nil
+		err = nil
 	}
-	if err != nil {
-		return Control{}, err
-	}
-	c := Control{etag: etag, kept: p}
-	if err := readColumns(c.columns(), p); err != nil {
-		return Control{}, fmt.Errorf("row %s of table %s: %w", l.controlKey(), l.chunk.name(), err)
-	}
-	return c, nil
+	return c, err
 }
 
-// SaveControl saves a control row that was read or saved before, or inserts it when there was none. ErrConflict, ErrExists:
-// reload and decide anew.
+// SaveControl saves a control row that was read or saved before, or inserts it when there was none. ErrConflict: reload and decide
+// anew.
 func (l *Ledger) SaveControl(ctx context.Context, c Control) (Control, error) {
-	p, err := writeColumns(c.columns(), c.kept)
-	if err != nil {
-		return c, fmt.Errorf("save row %s: %w", l.controlKey(), err)
-	}
-	c.kept = p
-	if c.etag == "" {
-		c.etag, err = l.chunk.insert(ctx, l.partition, l.controlKey(), p)
-		return c, err
-	}
-	c.etag, err = l.chunk.replace(ctx, l.partition, l.controlKey(), p, c.etag)
+	err := l.saveRow(ctx, l.chunk, l.controlKey(), c.row())
 	return c, err
 }

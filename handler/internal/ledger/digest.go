@@ -138,9 +138,9 @@ func (l *Ledger) visitAction(row listed, visit func(Action)) error {
 	if !is || visit == nil {
 		return nil
 	}
-	a := Action{ID: id, etag: row.etag, kept: row.properties}
-	if err := readColumns(a.columns(), row.properties); err != nil {
-		return fmt.Errorf("action %s: %w", id, err)
+	a := Action{ID: id}
+	if err := a.row().read(l.chunk, row.key, row.properties, row.etag); err != nil {
+		return err
 	}
 	visit(a)
 	return nil
@@ -157,9 +157,9 @@ func (l *Ledger) visitExport(row listed, r Reader) error {
 		if err != nil || r.Run == nil {
 			return nil
 		}
-		run := Run{Number: number, etag: row.etag, kept: row.properties}
-		if err := readColumns(run.columns(), row.properties); err != nil {
-			return fmt.Errorf("run %d: %w", number, err)
+		run := Run{Number: number}
+		if err := run.row().read(l.export, row.key, row.properties, row.etag); err != nil {
+			return err
 		}
 		r.Run(run)
 		return nil
@@ -168,9 +168,9 @@ func (l *Ledger) visitExport(row listed, r Reader) error {
 	if err != nil || r.Window == nil {
 		return nil
 	}
-	w := Window{Number: number, SourceCount: Unknown, etag: row.etag, kept: row.properties}
-	if err := readColumns(w.columns(), row.properties); err != nil {
-		return fmt.Errorf("window %d: %w", number, err)
+	w := Window{Number: number, SourceCount: Unknown}
+	if err := w.row().read(l.export, row.key, row.properties, row.etag); err != nil {
+		return err
 	}
 	if w.First && w.Since.Before(w.Till) {
 		r.Window(w)
@@ -182,7 +182,7 @@ func (l *Ledger) visitException(row listed, visit func(Exception)) error {
 	if visit == nil {
 		return nil
 	}
-	e, err := l.exception(row.key, row.properties, row.etag)
+	e, err := l.exception(row)
 	if err == nil {
 		visit(e)
 	}

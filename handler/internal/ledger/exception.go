@@ -113,6 +113,8 @@ func (e Exception) illegal(what string) error {
 	return fmt.Errorf("exception %s is %s and cannot be %s: %w", e.ID, e.State, what, ErrState)
 }
 
+func (e *Exception) row() row { return row{e.columns(), &e.etag, &e.kept} }
+
 func (e *Exception) columns() []column {
 	return []column{
 		int32Column("Window", &e.Window), textColumn("ExportId", &e.Export),
@@ -128,32 +130,24 @@ func (e *Exception) columns() []column {
 
 // Exception reads one. ErrNotFound.
 func (l *Ledger) Exception(ctx context.Context, id string) (Exception, error) {
-	p, etag, err := l.exceptions.get(ctx, l.partition, id)
-	if err != nil {
-		return Exception{}, err
-	}
-	return l.exception(id, p, etag)
+	e := Exception{ID: id}
+	err := l.readRow(ctx, l.exceptions, id, e.row())
+	return e, err
 }
 
-func (l *Ledger) exception(id string, p properties, etag azcore.ETag) (Exception, error) {
-	e := Exception{ID: id, etag: etag, kept: p}
-	if err := readColumns(e.columns(), p); err != nil {
-		return Exception{}, fmt.Errorf("row %s of table %s: %w", id, l.exceptions.name(), err)
-	}
-	return e, nil
+func (l *Ledger) exception(r listed) (Exception, error) {
+	e := Exception{ID: r.key}
+	err := e.row().read(l.exceptions, r.key, r.properties, r.etag)
+	return e, err
 }
 
 // AddException inserts one. One that is there already stays as it is: its window's end is recorded more than once when a tick
 // dies in between.
 func (l *Ledger) AddException(ctx context.Context, e Exception) error {
-	p, err := writeColumns(e.columns(), nil)
-	if err != nil {
-		return fmt.Errorf("insert exception %s: %w", e.ID, err)
-	}
-	_, err = l.exceptions.insert(ctx, l.partition, e.ID, p)
+	err := l.insertRow(ctx, l.exceptions, e.ID, e.row())
 	if errors.Is(err, ErrNotFound) { // the other tables are older than this one: a migration that was taken over, or a new name
 		if err = l.exceptions.create(ctx); err == nil {
-			_, err = l.exceptions.insert(ctx, l.partition, e.ID, p)
+			err = l.insertRow(ctx, l.exceptions, e.ID, e.row())
 		}
 	}
 	if errors.Is(err, ErrExists) {
@@ -164,12 +158,7 @@ func (l *Ledger) AddException(ctx context.Context, e Exception) error {
 
 // SaveException saves one that was read before. ErrConflict: read it again.
 func (l *Ledger) SaveException(ctx context.Context, e Exception) (Exception, error) {
-	p, err := writeColumns(e.columns(), e.kept)
-	if err != nil {
-		return e, fmt.Errorf("save exception %s: %w", e.ID, err)
-	}
-	e.kept = p
-	e.etag, err = l.exceptions.replace(ctx, l.partition, e.ID, p, e.etag)
+	err := l.replaceRow(ctx, l.exceptions, e.ID, e.row())
 	return e, err
 }
 
@@ -181,7 +170,7 @@ func (l *Ledger) Exceptions(ctx context.Context, from string, limit int) ([]Exce
 	}
 	all := make([]Exception, 0, len(rows))
 	for _, r := range rows {
-		e, err := l.exception(r.key, r.properties, r.etag)
+		e, err := l.exception(r)
 		if err != nil {
 			return nil, err
 		}

@@ -112,7 +112,7 @@ func TestControlRow(t *testing.T) {
 		if _, err = l.SaveControl(ctx, c); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.SaveControl(ctx, empty); !errors.Is(err, ErrExists) {
+		if _, err := l.SaveControl(ctx, empty); !errors.Is(err, ErrConflict) {
 			t.Errorf("a second insert: %v", err)
 		}
 		got, err := l.Control(ctx)

@@ -69,15 +69,11 @@ func (l *Ledger) windowKey(number int) string { return l.rowKey + strconv.Itoa(n
 // Chunk reads the chunk row. ErrNotFound: the migration has not begun. A row of the original reads as Foreign: it is taken over
 // before anything else.
 func (l *Ledger) Chunk(ctx context.Context) (Chunk, error) {
-	p, etag, err := l.chunk.get(ctx, l.partition, l.rowKey)
-	if err != nil {
+	var c Chunk
+	if err := l.readRow(ctx, l.chunk, l.rowKey, c.row()); err != nil {
 		return Chunk{}, err
 	}
-	c := Chunk{etag: etag, kept: p}
-	if err := readColumns(c.columns(), p); err != nil {
-		return Chunk{}, fmt.Errorf("row %s of table %s: %w", l.rowKey, l.chunk.name(), err)
-	}
-	_, ours := p["openWindows"]
+	_, ours := c.kept["openWindows"]
 	c.Foreign = !ours
 	c.JobID = max(c.JobID, 1)
 	return c, nil
@@ -85,39 +81,27 @@ func (l *Ledger) Chunk(ctx context.Context) (Chunk, error) {
 
 // InsertChunk inserts the chunk row. ErrExists: another tick did.
 func (l *Ledger) InsertChunk(ctx context.Context, c Chunk) (Chunk, error) {
-	p, err := writeColumns(c.columns(), c.kept)
-	if err != nil {
-		return c, fmt.Errorf("insert row %s: %w", l.rowKey, err)
-	}
-	c.kept = p
-	c.etag, err = l.chunk.insert(ctx, l.partition, l.rowKey, p)
+	err := l.insertRow(ctx, l.chunk, l.rowKey, c.row())
 	return c, err
 }
 
 // SaveChunk saves a chunk row that was read or saved before. ErrConflict: reload and decide anew.
 func (l *Ledger) SaveChunk(ctx context.Context, c Chunk) (Chunk, error) {
-	p, err := writeColumns(c.columns(), c.kept)
-	if err != nil {
-		return c, fmt.Errorf("save row %s: %w", l.rowKey, err)
-	}
+	r := c.row()
 	if c.Foreign { // whatever else is noted on it, it stays the original's
-		delete(p, "openWindows")
+		r.columns = append(r.columns, column{name: "openWindows", write: func() (any, error) { return nil, nil }})
 	}
-	c.kept = p
-	c.etag, err = l.chunk.replace(ctx, l.partition, l.rowKey, p, c.etag)
+	err := l.replaceRow(ctx, l.chunk, l.rowKey, r)
 	return c, err
 }
 
 // Window reads the window under number. ErrNotFound, ErrNotWindow.
 func (l *Ledger) Window(ctx context.Context, number int) (Window, error) {
-	p, etag, err := l.export.get(ctx, l.partition, l.windowKey(number))
-	if err != nil {
+	w := Window{Number: number, SourceCount: Unknown}
+	if err := l.readRow(ctx, l.export, l.windowKey(number), w.row()); err != nil {
 		return Window{}, err
 	}
-	w := Window{Number: number, SourceCount: Unknown, etag: etag, kept: p}
-	if err := readColumns(w.columns(), p); err != nil {
-		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name(), err)
-	}
+	p := w.kept
 	w = w.completed(p)
 	if !isWindow(p) || !w.Since.Before(w.Till) {
 		return Window{}, fmt.Errorf("row %s of table %s: %w", l.windowKey(number), l.export.name(), ErrNotWindow)
@@ -127,22 +111,12 @@ func (l *Ledger) Window(ctx context.Context, number int) (Window, error) {
 
 // InsertWindow inserts a window under its number. ErrExists: look at what is there.
 func (l *Ledger) InsertWindow(ctx context.Context, w Window) (Window, error) {
-	p, err := writeColumns(w.columns(), w.kept)
-	if err != nil {
-		return w, fmt.Errorf("insert %s: %w", w.Name(), err)
-	}
-	w.kept = p
-	w.etag, err = l.export.insert(ctx, l.partition, l.windowKey(w.Number), p)
+	err := l.insertRow(ctx, l.export, l.windowKey(w.Number), w.row())
 	return w, err
 }
 
 // SaveWindow saves a window that was read, inserted or saved before. ErrConflict: reload and decide anew.
 func (l *Ledger) SaveWindow(ctx context.Context, w Window) (Window, error) {
-	p, err := writeColumns(w.columns(), w.kept)
-	if err != nil {
-		return w, fmt.Errorf("save %s: %w", w.Name(), err)
-	}
-	w.kept = p
-	w.etag, err = l.export.replace(ctx, l.partition, l.windowKey(w.Number), p, w.etag)
+	err := l.replaceRow(ctx, l.export, l.windowKey(w.Number), w.row())
 	return w, err
 }

@@ -191,6 +191,12 @@ func TestSavesNameTheETagTheyRead(t *testing.T) {
 		if _, err := l.SaveChunk(ctx, NewChunk(t0)); !errors.Is(err, errNoETag) {
 			t.Errorf("a chunk save without an ETag: %v", err)
 		}
+		if _, err := l.SaveRun(ctx, Run{Number: 1}); !errors.Is(err, errNoETag) {
+			t.Errorf("a save of a run without an ETag: %v", err)
+		}
+		if _, err := l.SaveException(ctx, Exception{ID: ExceptionKey(1, "a")}); !errors.Is(err, errNoETag) {
+			t.Errorf("a save of an exception without an ETag: %v", err)
+		}
 		w, err := l.InsertWindow(ctx, NewWindow(1, t0, t1))
 		if err != nil {
 			t.Fatal(err)

@@ -87,6 +87,8 @@ func (r Run) End(state RunState, reason string, now time.Time) (_ Run, ok bool) 
 	return r.Release(time.Time{}), true
 }
 
+func (r *Run) row() row { return row{r.columns(), &r.etag, &r.kept} }
+
 func (r *Run) columns() []column {
 	return []column{
 		textColumn("Kind", &r.Kind), textColumn("State", (*string)(&r.State)), textColumn("Reason", &r.Reason), int64Column("Seed", &r.Seed),
@@ -102,35 +104,19 @@ func (l *Ledger) runKey(number int) string { return l.rowKey + "-run-" + strconv
 
 // Run reads a run. ErrNotFound.
 func (l *Ledger) Run(ctx context.Context, number int) (Run, error) {
-	p, etag, err := l.export.get(ctx, l.partition, l.runKey(number))
-	if err != nil {
-		return Run{}, err
-	}
-	r := Run{Number: number, etag: etag, kept: p}
-	if err := readColumns(r.columns(), p); err != nil {
-		return Run{}, fmt.Errorf("row %s: %w", l.runKey(number), err)
-	}
-	return r, nil
+	r := Run{Number: number}
+	err := l.readRow(ctx, l.export, l.runKey(number), r.row())
+	return r, err
 }
 
 // InsertRun inserts a run under its number. ErrExists.
 func (l *Ledger) InsertRun(ctx context.Context, r Run) (Run, error) {
-	p, err := writeColumns(r.columns(), nil)
-	if err != nil {
-		return r, fmt.Errorf("insert run %d: %w", r.Number, err)
-	}
-	r.kept = p
-	r.etag, err = l.export.insert(ctx, l.partition, l.runKey(r.Number), p)
+	err := l.insertRow(ctx, l.export, l.runKey(r.Number), r.row())
 	return r, err
 }
 
 // SaveRun saves a run that was read, inserted or saved before. ErrConflict: somebody cancelled it or took it over, or it is the echo of our own save.
 func (l *Ledger) SaveRun(ctx context.Context, r Run) (Run, error) {
-	p, err := writeColumns(r.columns(), r.kept)
-	if err != nil {
-		return r, fmt.Errorf("save run %d: %w", r.Number, err)
-	}
-	r.kept = p
-	r.etag, err = l.export.replace(ctx, l.partition, l.runKey(r.Number), p, r.etag)
+	err := l.replaceRow(ctx, l.export, l.runKey(r.Number), r.row())
 	return r, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -151,6 +150,8 @@ func (s SearchParameters) Again(now time.Time) SearchParameters {
 	return SearchParameters{State: ParametersCopying, StartTime: now, Reindex: s.Reindex && s.State != ParametersDone, Export: ParametersExport{Log: s.Export.Log}, etag: s.etag, kept: s.kept}
 }
 
+func (s *SearchParameters) row() row { return row{s.columns(), &s.etag, &s.kept} }
+
 func (s *SearchParameters) columns() []column {
 	return append(s.Export.columns(),
 		textColumn("state", (*string)(&s.State)), textColumn("reason", &s.Reason),
@@ -176,37 +177,18 @@ func (l *Ledger) searchParametersKey() string { return l.rowKey + "-searchparame
 
 // SearchParameters reads the row of the custom search parameters.
 func (l *Ledger) SearchParameters(ctx context.Context) (SearchParameters, error) {
-	p, etag, err := l.chunk.get(ctx, l.partition, l.searchParametersKey())
+	var s SearchParameters
+	err := l.readRow(ctx, l.chunk, l.searchParametersKey(), s.row())
 	if errors.Is(err, ErrNotFound) {
 		return SearchParameters{State: ParametersCopying}, nil
 	}
-	if err != nil {
-		return SearchParameters{}, err
-	}
-	s := SearchParameters{etag: etag, kept: p}
-	if err := readColumns(s.columns(), p); err != nil {
-		return SearchParameters{}, fmt.Errorf("row %s of table %s: %w", l.searchParametersKey(), l.chunk.name(), err)
-	}
-	return s, nil
+	return s, err
 }
 
 // SaveSearchParameters saves a row that was read or saved before, or inserts it when there was none. ErrConflict: another tick, or our own save
 // whose reply was lost; the next tick reads what is there.
 func (l *Ledger) SaveSearchParameters(ctx context.Context, s SearchParameters) (SearchParameters, error) {
-	p, err := writeColumns(s.columns(), s.kept)
-	if err != nil {
-		return s, fmt.Errorf("save row %s: %w", l.searchParametersKey(), err)
-	}
-	first := s.etag == ""
-	s.kept = p
-	if first {
-		s.etag, err = l.chunk.insert(ctx, l.partition, l.searchParametersKey(), p)
-	} else {
-		s.etag, err = l.chunk.replace(ctx, l.partition, l.searchParametersKey(), p, s.etag)
-	}
-	if errors.Is(err, ErrExists) {
-		err = ErrConflict
-	}
+	err := l.saveRow(ctx, l.chunk, l.searchParametersKey(), s.row())
 	return s, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -247,6 +246,8 @@ func (s Summary) CountedExceptions(page []Exception, more bool, now time.Time) S
 	return s
 }
 
+func (s *Summary) row() row { return row{s.columns(), &s.etag, &s.kept} }
+
 func (s *Summary) columns() []column {
 	return []column{
 		int32Column("next", &s.Next), jsonColumn("behind", &s.Behind, none[int]),
@@ -269,33 +270,17 @@ func (l *Ledger) summaryKey() string { return l.rowKey + "-summary" }
 // Summary reads the summary row.
 func (l *Ledger) Summary(ctx context.Context) (Summary, error) {
 	s := Summary{Servers: ServerTotals{Source: Unknown, Destination: Unknown, SourceBefore: Unknown}}
-	p, etag, err := l.chunk.get(ctx, l.partition, l.summaryKey())
+	err := l.readRow(ctx, l.chunk, l.summaryKey(), s.row())
 	if errors.Is(err, ErrNotFound) {
-		return s, nil
+		err = nil
 	}
-	if err != nil {
-		return Summary{}, err
-	}
-	s.etag, s.kept = etag, p
-	if err := readColumns(s.columns(), p); err != nil {
-		return Summary{}, fmt.Errorf("row %s of table %s: %w", l.summaryKey(), l.chunk.name(), err)
-	}
-	return s, nil
+	return s, err
 }
 
-// SaveSummary saves a summary that was read or saved before, or inserts it when there was none. ErrConflict, ErrExists: another tick
-// did; read it again.
+// SaveSummary saves a summary that was read or saved before, or inserts it when there was none. ErrConflict: another tick did; read it
+// again.
 func (l *Ledger) SaveSummary(ctx context.Context, s Summary, now time.Time) (Summary, error) {
 	s.Updated = now
-	p, err := writeColumns(s.columns(), s.kept)
-	if err != nil {
-		return s, fmt.Errorf("save row %s: %w", l.summaryKey(), err)
-	}
-	s.kept = p
-	if s.etag == "" {
-		s.etag, err = l.chunk.insert(ctx, l.partition, l.summaryKey(), p)
-		return s, err
-	}
-	s.etag, err = l.chunk.replace(ctx, l.partition, l.summaryKey(), p, s.etag)
+	err := l.saveRow(ctx, l.chunk, l.summaryKey(), s.row())
 	return s, err
 }

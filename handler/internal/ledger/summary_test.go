@@ -52,8 +52,8 @@ func TestSummaryKeepsEveryColumn(t *testing.T) {
 		if diff := cmp.Diff(want, Summary{Next: got.Next, Behind: got.Behind, ByType: got.ByType, FailedExports: got.FailedExports, FailedImports: got.FailedImports}, cmpopts.IgnoreUnexported(Summary{})); diff != "" {
 			t.Errorf("taken in (-want +got):\n%s", diff)
 		}
-		if _, err := l.SaveSummary(t.Context(), empty, now); !errors.Is(err, ErrExists) {
-			t.Errorf("inserted again: %v, want ErrExists", err)
+		if _, err := l.SaveSummary(t.Context(), empty, now); !errors.Is(err, ErrConflict) {
+			t.Errorf("inserted again: %v, want ErrConflict", err)
 		}
 		if _, err := l.SaveSummary(t.Context(), got, now); err != nil {
 			t.Error(err)

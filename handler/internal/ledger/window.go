@@ -253,6 +253,8 @@ func (w Window) Imported() (n int64) {
 	return n
 }
 
+func (w *Window) row() row { return row{w.columns(), &w.etag, &w.kept} }
+
 func (w *Window) columns() []column {
 	return []column{
 		instantColumn("Since", &w.Since), instantColumn("Till", &w.Till),

@@ -28,7 +28,7 @@ func (t *tick) noteTick(ctx context.Context, s side, failed error) error {
 	}
 	*s.tick(&t.control) = next
 	_, err := t.Ledger.SaveControl(ctx, t.control)
-	if errors.Is(err, ledger.ErrConflict) || errors.Is(err, ledger.ErrExists) || errors.Is(err, ledger.ErrNotFound) {
+	if errors.Is(err, ledger.ErrConflict) || errors.Is(err, ledger.ErrNotFound) {
 		return nil // the row was changed in this step, or there is no table yet: the next tick notes it
 	}
 	return err

@@ -104,7 +104,7 @@ func (m *Migration) updateControl(ctx context.Context, c ledger.Control, change 
 			return c, nil
 		}
 		saved, err := m.Ledger.SaveControl(ctx, next)
-		if errors.Is(err, ledger.ErrConflict) || errors.Is(err, ledger.ErrExists) {
+		if errors.Is(err, ledger.ErrConflict) {
 			if read, readErr := m.Ledger.Control(ctx); readErr == nil {
 				c = read
 			} else {

@@ -121,7 +121,7 @@ func (r *Reader) save(ctx context.Context, s ledger.Summary) (ledger.Summary, er
 
 // conflicting takes a save that another tick came before for no error: the next one reads what is there.
 func conflicting(err error) error {
-	if errors.Is(err, ledger.ErrConflict) || errors.Is(err, ledger.ErrExists) {
+	if errors.Is(err, ledger.ErrConflict) {
 		return nil
 	}
 	return err
