@@ -38,7 +38,7 @@ func check(templates map[string]*template, folder string) (findings []string) {
 	if len(findings) > 0 {
 		return findings
 	}
-	return slices.Concat(checkNames(templates), checkRoles(templates), checkPromised(templates), checkKeys(templates), checkRetention(templates),
+	return slices.Concat(checkNames(templates), checkRoles(templates), checkPromised(templates), checkKeys(templates), checkRetention(templates), checkStart(templates),
 		checkSettings(templates, root), checkEvents(templates, folder))
 }
 
@@ -107,6 +107,8 @@ func TestRulesFindWhatIsWrong(t *testing.T) {
 		"old TLS":                            {"modules/storage.bicep", "'TLS1_2'", "'TLS1_0'", "TLS1_0", ""},
 		"a secret in an app setting":         {"main.bicep", "'@Microsoft.KeyVault(VaultName=${vault[?8] ?? ''};SecretName=${clientSecretName})'", "clientSecretName", "no Key Vault reference", ""},
 		"files removed unasked":              {"main.bicep", "param retentionDays int = 0", "param retentionDays int = 30", "without being asked", ""},
+		"timers on by default":               {"main.bicep", "param timersEnabled bool = false", "param timersEnabled bool = true", "begins as soon as it is published", ""},
+		"timers on in the example":           {"main.bicepparam", "param timersEnabled = false", "param timersEnabled = true", "begins as soon as it is published", ""},
 		"the configuration removed":          {"modules/storage.bicep", "'anonymization/20'", "'anonymization/'", "job folders are", ""},
 		"a setting renamed in the templates": {"settings.bicep", "  ChunkLimit: int?", "  ChunkLimits: int?", "ChunkLimits, which is no setting", ""},
 		"a setting renamed where it is set":  {"main.bicep", "AZURE_BlobStorageUri:", "AZURE_BlobUri:", "BlobUri, which is no setting", ""},

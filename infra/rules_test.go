@@ -248,6 +248,16 @@ func checkRetention(templates map[string]*template) (findings []string) {
 	return findings
 }
 
+// checkStart: nothing begins to move because it was deployed and published, before anybody has asked what is missing and what would be done.
+func checkStart(templates map[string]*template) (findings []string) {
+	for file, value := range map[string]*node{"main.bicep": templates["main.bicep"].params["timersEnabled"].last(), "main.bicepparam": templates["main.bicepparam"].vars["timersEnabled"].last()} {
+		if value.text() != "false" {
+			findings = append(findings, fmt.Sprintf("%s: timersEnabled is %s: the migration begins as soon as it is published", file, value.text()))
+		}
+	}
+	return findings
+}
+
 // withoutParameter are the settings that no template sets, and why.
 var withoutParameter = []string{
 	"SourceCredential", "DestinationCredential", // none is for one machine
