@@ -28,6 +28,7 @@ type Chunk struct {
 	ExportOnly  bool              // the source is retired and answers exports alone
 	LastExport  Pace              // with ExportOnly: of the window before PlannedTill, once that is closed
 	Types       TypePlan
+	Given       GivenTypes // of a migration that was given back, until a global window is begun again
 
 	Foreign  bool       // the row is the original's: what it left open was not read yet, and all of the above but JobID and Watermark says nothing
 	Repairs  repairList // windows that the original closed and that hide something: they are opened again as there is room, the oldest first
@@ -225,6 +226,7 @@ func (c *Chunk) columns() []column {
 		int32Column("countTries", &c.CountTries), timeColumn("planNotBefore", &c.NotBefore),
 		boolColumn("exportOnly", &c.ExportOnly), jsonColumn("lastExport", &c.LastExport, func(p Pace) bool { return p == Pace{} }),
 		jsonColumn("planningTypes", &c.Types, func(p TypePlan) bool { return len(p.Types) == 0 }), int32Column("planningType", &c.Types.Index),
+		jsonColumn("givenTypes", &c.Given, func(g GivenTypes) bool { return !g.any() }),
 		instantColumn("globalSinceExportType", &c.Original.Since), instantColumn("globalTillExportType", &c.Original.Till),
 		instantColumn("subSinceExportType", &c.Original.SubSince), instantColumn("subTillExportType", &c.Original.SubTill),
 		textColumn("multiExport", &c.Original.Multi),

@@ -40,6 +40,7 @@ func (c Chunk) GivenBack(checks Checks) (_ Chunk, ok bool) {
 	c.Repairs = nil // they are found again; the original had passed over them
 	c = c.watermarked()
 	if len(c.Types.Types) > 0 {
+		c.Given = c.givenTypes()
 		if till := c.PlannedTill; len(c.Open) > 0 { // some types of a global window were given back: all of them are planned again from there
 			if c.Types.UnderWay() {
 				till = c.Types.Till

@@ -31,6 +31,7 @@ type Survey struct {
 	Repairs     []OpenWindow         // closed, or as good as, but with a payload that failed or lines that were refused; by Since
 	Holes       []Window             // planned windows, not inserted yet, for time behind the watermark that no row covers
 	Reached     map[string]time.Time // by type, how far windows of it cover what lies behind PlannedTill without a hole
+	Types       []string             // of the windows of the original in its last global window
 	Figures     TakenOver
 }
 
@@ -196,6 +197,9 @@ func survey(c Chunk, attempts []attempt, now time.Time) (Survey, error) {
 	var standing []attempt
 	for _, a := range attempts {
 		s.JobID = max(s.JobID, a.number+1)
+		if a.typ != "" && !a.ours && !a.till.Before(c.Original.Since) && !slices.Contains(s.Types, a.typ) {
+			s.Types = append(s.Types, a.typ)
+		}
 		byType := taken[a.typ]
 		if byType == nil {
 			byType = &spans{}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -81,15 +82,17 @@ func (c Chunk) BeginTypes(types []string, original int, till time.Time) (_ Chunk
 		next.Types = append(next.Types, joined...)
 		next.Mixed = !slices.Equal(next.Types[:original], types[:original])
 	}
-	c.Types = next
+	c.Types, c.Given = next, GivenTypes{}
 	return c.forOriginal(), true
 }
 
-// Joined are those of types that the last global window did not have; where the durable original planned that one, it had its own list, the
-// first original of types. Before the very first there are none: it begins at the beginning.
+// Joined are those of types that the last global window did not have, or that a drain left without their beginning; where the durable
+// original planned that window, it had its own list, the first original of types. Before the very first there are none: it begins at the beginning.
 func (c Chunk) Joined(types []string, original int) (joined []string) {
 	before := c.Types.Types
-	if len(before) == 0 {
+	if c.Given.any() {
+		before = c.Given.Planned
+	} else if len(before) == 0 {
 		if c.Original.Since.IsZero() {
 			return nil
 		}
@@ -103,31 +106,117 @@ func (c Chunk) Joined(types []string, original int) (joined []string) {
 	return joined
 }
 
-// AdoptTypes takes over where the durable original stood within its list of types. reached says how far types are exported beyond
-// PlannedTill. ok is false when there is nothing to take over.
+// AdoptTypes takes over the global window of the durable original, in its list of types, where OtherTypes has nothing against it. reached says
+// how far types are exported beyond PlannedTill. With it the original's place in its list is not needed: every type is looked at that its
+// rows do not show exported, as the original passes over a type that it could not count. Without it (nil) planning goes on at that place. ok is
+// false when there is nothing to take over.
 func (c Chunk) AdoptTypes(types []string, reached map[string]time.Time) (_ Chunk, ok bool) {
 	o := c.Original
-	if c.Foreign || len(c.Types.Types) > 0 || o.Till.IsZero() || !o.Till.After(c.PlannedTill) || o.Index < 0 || o.Index >= len(types) {
+	types = c.originalTypes(types)
+	if c.Foreign || len(c.Types.Types) > 0 || o.Till.IsZero() || !o.Till.After(c.PlannedTill) {
 		return c, false
 	}
-	c.Types = TypePlan{Types: slices.Clone(types), Original: len(types), Before: len(types), Till: o.Till, Index: o.Index, Reached: reached}
-	if o.Multi != "" && o.SubSince.After(c.PlannedTill) && o.SubSince.Before(o.Till) {
-		c.Types.From = o.SubSince
+	next := TypePlan{Types: slices.Clone(types), Original: len(types), Before: len(types), Till: o.Till, Reached: reached}
+	if reached == nil {
+		if o.Index < 0 || o.Index >= len(types) {
+			return c, false
+		}
+		next.Index = o.Index
+		if o.Multi != "" && o.SubSince.After(c.PlannedTill) && o.SubSince.Before(o.Till) {
+			next.From = o.SubSince
+		}
 	}
+	c.Types = next
 	if at := c.Position().At; !at.Before(o.Till) {
 		return c.plannedTo(at), true
 	}
 	return c.forOriginal(), true
 }
 
-// LeaveTypes forgets where planning by type stood: all types are planned together from PlannedTill on. ok is false when nothing was planned by type.
-func (c Chunk) LeaveTypes() (_ Chunk, ok bool) {
-	if len(c.Types.Types) == 0 {
+// OtherTypes says why types cannot be the list that the durable original planned by: it begins with what its chunk row says. "" when they can,
+// and when it planned nothing by type. A type that it did not have would otherwise count as migrated.
+func (c Chunk) OtherTypes(types []string) string {
+	o := c.Original
+	if len(c.Types.Types) > 0 || o.Since.IsZero() && o.Till.IsZero() {
+		return ""
+	}
+	switch n := len(c.originalTypes(types)); {
+	case o.Types == 0:
+		return "noOfResources in the chunk row does not say how many types the original had"
+	case o.Types != n:
+		return fmt.Sprintf("the original had %d types (noOfResources in the chunk row), and there are %d", o.Types, n)
+	}
+	return ""
+}
+
+// OtherTypes is that of the chunk row, and then what the rows of windows say: the original exported a type that is not among types.
+func (s Survey) OtherTypes(c Chunk, types []string) string {
+	if why := c.OtherTypes(types); why != "" {
+		return why
+	}
+	for _, t := range s.Types {
+		if !slices.Contains(c.originalTypes(types), t) {
+			return fmt.Sprintf("the original exported %s, which is not among them", t)
+		}
+	}
+	return ""
+}
+
+// GivenTypes is what a drain keeps of planning by type, for when the migration is taken over again.
+type GivenTypes struct {
+	List    []string `json:"list,omitempty"` // of the durable original, where resourceTypeIndex counts, unless it was mixed
+	Planned []string `json:"planned"`        // from their beginning on; the others join
+}
+
+func (g GivenTypes) any() bool { return len(g.List)+len(g.Planned) > 0 }
+
+// givenTypes are those of the row as it stands. A type that is planned in part begins anew.
+func (c Chunk) givenTypes() (g GivenTypes) {
+	p := c.Types
+	if !p.Mixed {
+		g.List = slices.Clone(p.Types[:p.Original])
+	}
+	g.Planned = slices.Clone(c.Given.Planned)
+	if c.Given.any() { // taken over, and no global window was begun since
+		return g
+	}
+	for i, t := range p.Types {
+		if i < p.Before || i < p.Index || !p.UnderWay() {
+			g.Planned = append(g.Planned, t)
+		}
+	}
+	return g
+}
+
+// originalTypes is the durable original's list: the one that a drain left, as far as the original counts in it, else types.
+func (c Chunk) originalTypes(types []string) []string {
+	if n := len(c.Given.List); n > 0 && n == c.Original.Types {
+		return c.Given.List
+	}
+	return types
+}
+
+// LeaveTypes forgets where planning by type stood: all types are planned together from PlannedTill on, or, where one of every type is NotPlanned
+// up to there, from start on: what was migrated of the others is migrated once more. ok is false when nothing was planned by type.
+func (c Chunk) LeaveTypes(every []string, start time.Time) (_ Chunk, ok bool) {
+	if c.Foreign || !c.ByType() {
 		return c, false
 	}
-	c.Types, c.Original = TypePlan{}, OriginalPlan{Types: c.Original.Types}
+	if len(c.NotPlanned(every)) > 0 && start.Before(c.PlannedTill) {
+		c.PlannedTill = start.UTC().Truncate(time.Millisecond)
+	}
+	c.Types, c.Given, c.Original = TypePlan{}, GivenTypes{}, OriginalPlan{Types: c.Original.Types}
 	c.CountTries, c.NotBefore = 0, time.Time{}
-	return c, true
+	return c.watermarked(), true
+}
+
+// ByType says whether what lies before PlannedTill was planned by type.
+func (c Chunk) ByType() bool { return len(c.Types.Types) > 0 || c.Given.any() }
+
+// NotPlanned are those of every type of which, planning by type, not all is planned up to PlannedTill.
+func (c Chunk) NotPlanned(every []string) []string {
+	planned := c.givenTypes().Planned
+	return slices.DeleteFunc(slices.Clone(every), func(t string) bool { return slices.Contains(planned, t) })
 }
 
 // PassTypes passes over the type at hand and those after it, count in all: from their positions on nothing was found of them. ok is

@@ -137,11 +137,11 @@ func TestLeaveTypes(t *testing.T) {
 	t.Parallel()
 	c := typed(t)
 	c, _ = c.PassTypes(c.Position(), 1, 1)
-	c, ok := c.LeaveTypes()
+	c, ok := c.LeaveTypes([]string{"A", "B"}, t0)
 	if !ok || !c.Position().Is(Position{"", t0}) || c.Original.Till != (time.Time{}) {
 		t.Errorf("%v, %v, %+v", ok, c.Position(), c.Original)
 	}
-	if _, ok := c.LeaveTypes(); ok {
+	if _, ok := c.LeaveTypes([]string{"A", "B"}, t0); ok {
 		t.Error("left twice")
 	}
 }
@@ -159,6 +159,22 @@ func TestPassTypesThatWereExportedBefore(t *testing.T) {
 		next, ok := c.PassTypes(c.Position(), count, 1)
 		if got := next.Position(); !ok || !got.Is(want) {
 			t.Errorf("%d passed over: %v %v, want %v", count, ok, got, want)
+		}
+	}
+}
+
+// From some types to all: those that were not planned from their beginning take planning back there.
+func TestLeaveTypesThatWereNotPlanned(t *testing.T) {
+	t.Parallel()
+	c, start := typed(t), t0.AddDate(-1, 0, 0)
+	c, _ = c.PassTypes(c.Position(), 3, 1)
+	c, _ = c.BeginTypes([]string{"A", "B", "X", "Y"}, 2, tenth.AddDate(0, 0, 10))
+	if left, ok := c.LeaveTypes([]string{"A", "X"}, start); !ok || !left.PlannedTill.Equal(tenth) {
+		t.Errorf("all were planned: %v, from %s", ok, left.PlannedTill)
+	}
+	for _, missing := range []string{"Y", "Z"} { // one that joins, and one that was never there
+		if left, ok := c.LeaveTypes([]string{"A", missing}, start); !ok || !left.PlannedTill.Equal(start) || !left.Watermark.Equal(start) {
+			t.Errorf("%s was not planned: %v, from %s, watermark %s", missing, ok, left.PlannedTill, left.Watermark)
 		}
 	}
 }

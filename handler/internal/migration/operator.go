@@ -151,6 +151,15 @@ func (m *Migration) AcceptSettings(ctx context.Context, c Caller) (changed strin
 	if changed = t.chunk.PinnedDifference(pinned); changed == "" {
 		return "", fmt.Errorf("%w: no setting that must not change half-way differs from what it was at the start", ErrNotNow)
 	}
+	if m.Settings.IsParallel && t.chunk.ByType() {
+		every, err := t.everyType(ctx)
+		if err != nil {
+			return "", fmt.Errorf("%w: find out which types there are: %w", ErrNotNow, err)
+		}
+		if n := len(t.chunk.NotPlanned(every)); n > 0 {
+			changed += fmt.Sprintf("; %d types were not planned by type, so all are migrated from the beginning on, those that were once more", n)
+		}
+	}
 	return changed, m.act(ctx, "AcceptSettings", 0, c, func(ctx context.Context, a ledger.Action) (string, error) {
 		err := t.forgetJobs(ctx, a)
 		if err == nil {

@@ -100,8 +100,8 @@ func (t *tick) plan(ctx context.Context) error {
 	next := t.planNext
 	if !t.Settings.IsParallel {
 		next = t.planNextByType
-	} else if _, err := t.updateChunk(ctx, ledger.Chunk.LeaveTypes); err != nil { // an operator accepted another mode
-		return err
+	} else if err := t.leaveTypes(ctx); err != nil { // an operator accepted another mode
+		return t.planLater(ctx, err)
 	}
 	for !t.chunk.Foreign && t.roomForOne() && t.hasTime(ctx) { // it may be given back meanwhile
 		moved, err := next(ctx, till, final)

@@ -12,6 +12,7 @@ import (
 
 	"fhirmigration/handler/internal/fhir"
 	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/handler/internal/settings"
 )
 
 // planNextByType is planNext in type mode: a stretch of time, the global window, is planned one type after the other, and its types
@@ -43,6 +44,29 @@ func (t *tick) planNextByType(ctx context.Context, limit time.Time, final bool) 
 // errNotByType: 144 exports of every stretch of time, each of nothing twice, would never come to an end.
 var errNotByType = errors.New("the source is retired: what there is of each type can be neither searched for nor counted, so it cannot be migrated type by type; set AZURE_IsParallel=true, which exports all types, and accept it (POST /api/AcceptSettings)")
 
+// leaveTypes goes over from planning by type to planning all types together.
+func (t *tick) leaveTypes(ctx context.Context) error {
+	if !t.chunk.ByType() {
+		return nil
+	}
+	every, err := t.everyType(ctx)
+	if err != nil {
+		return fmt.Errorf("find out which types there are: %w", err)
+	}
+	stood, missing := t.chunk.PlannedTill, len(t.chunk.NotPlanned(every))
+	left, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.LeaveTypes(every, t.earliestStart()) })
+	if left && t.chunk.PlannedTill.Before(stood) {
+		t.Log.Warn("all types are planned from the beginning: some were not, by type; what was migrated of the others is migrated once more", "event", "Export",
+			"types", missing, "from", ledger.FormatInstant(t.chunk.PlannedTill), "plannedTill", ledger.FormatInstant(stood))
+	}
+	return err
+}
+
+// errOtherTypes: types that the original did not have would be taken for migrated up to where it stood.
+func errOtherTypes(why string) error {
+	return fmt.Errorf("nothing is taken over: AZURE_ResourceTypes is not the list of types of the original: %s; set AZURE_ResourceTypes to the original's list (unset, if that had none); types can be added, and accepted (POST /api/AcceptSettings), once it is taken over", why)
+}
+
 // openAt is how far an open window of a position's type reaches beyond it.
 func (t *tick) openAt(at ledger.Position) (till time.Time, ok bool) {
 	for _, w := range t.windows {
@@ -55,6 +79,9 @@ func (t *tick) openAt(at ledger.Position) (till time.Time, ok bool) {
 
 // beginTypes begins the next global window, or jumps a stretch in which no type has anything.
 func (t *tick) beginTypes(ctx context.Context, limit time.Time, final bool) (moved bool, err error) {
+	if why := t.chunk.OtherTypes(t.Settings.Types()); why != "" {
+		return false, t.shown(errOtherTypes(why))
+	}
 	adopted, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.AdoptTypes(t.Settings.Types(), nil) })
 	if adopted || err != nil {
 		return adopted, err
@@ -83,10 +110,15 @@ func (t *tick) beginTypes(ctx context.Context, limit time.Time, final bool) (mov
 // types are the types to plan: ResourceTypes, or the durable original's list and then what the source's CapabilityStatement lists beyond it. A type
 // that was planned once stays.
 func (t *tick) types(ctx context.Context) ([]string, error) {
-	types := t.Settings.Types()
 	if len(t.Settings.ResourceTypes) > 0 {
-		return types, nil
+		return t.Settings.Types(), nil
 	}
+	return t.everyType(ctx)
+}
+
+// everyType is types without ResourceTypes.
+func (t *tick) everyType(ctx context.Context) ([]string, error) {
+	types := settings.OriginalTypes()
 	said, err := t.Source.Capability(ctx)
 	if err != nil {
 		return nil, err

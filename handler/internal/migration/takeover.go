@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"fhirmigration/handler/internal/event"
 	"fhirmigration/handler/internal/ledger"
@@ -31,6 +32,12 @@ func (t *tick) takeOver(ctx context.Context) (done bool, _ error) {
 		return true, nil
 	}
 	if !t.Settings.IsParallel {
+		if why := survey.OtherTypes(next, t.Settings.Types()); why != "" {
+			return false, t.shown(errOtherTypes(why))
+		}
+		if survey.Reached == nil {
+			survey.Reached = map[string]time.Time{}
+		}
 		next, _ = next.AdoptTypes(t.Settings.Types(), survey.Reached)
 	}
 	_, err = t.Ledger.SaveChunk(ctx, next)

@@ -2,8 +2,10 @@ package migration
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,6 +147,107 @@ func TestTypeBehindOneThatWasExportedIsNotPassedOver(t *testing.T) {
 		o.run(originalEnd)
 		o.wantEqual()
 	})
+}
+
+// A list of types that cannot be the original's is refused: what the original did not have would count as migrated. With its own list the migration
+// is taken over, and a type that is added then is migrated from its beginning.
+func TestTakeOverWithOtherTypes(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		types string
+		more  map[string]any
+		want  string
+	}{
+		"one more":            {"Account,Patient,Observation", nil, "the original had 2 types (noOfResources in the chunk row), and there are 3"},
+		"as many, another":    {"Account,Observation", nil, "the original exported Patient, which is not among them"},
+		"nobody knows":        {"Account,Patient", map[string]any{"noOfResources": 0}, "does not say how many types"},
+		"between two windows": {"Account,Patient,Observation", map[string]any{"globalSinceExportType": ledger.FormatInstant(day(20)), "globalTillExportType": ""}, "the original had 2 types"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOriginal(t, rigOptions{settings: []string{"IsParallel=false", "ResourceExportChunkTime=10", "MaxOpenWindows=1", "ResourceTypes=" + test.types}})
+			for i := range 39 {
+				o.seed(resource("Account", fmt.Sprint(i), 1, day(1+float64(i))), resource("Observation", fmt.Sprint(i), 1, day(1+float64(i))))
+			}
+			o.doneFor("Account", 0, 0, 20)
+			o.doneFor("Patient", 1, 0, 20)
+			row := map[string]any{"noOfResources": 2}
+			maps.Copy(row, test.more)
+			o.typeChunk(2, 1, row)
+			e, err := o.ExportStep(t.Context())
+			if err == nil || !strings.Contains(err.Error(), test.want) || e.Waiting != err.Error() {
+				t.Fatalf("taken over: %v (waiting: %q), want %q", err, e.Waiting, test.want)
+			}
+			if c := o.chunk(); !c.Foreign {
+				t.Fatalf("taken over: %+v", c)
+			}
+			row["noOfResources"] = 2
+			o.typeChunk(2, 1, row)
+			o.Migration = o.handler("ResourceTypes=Account,Patient")
+			o.tick() // the last global window is not begun yet
+			o.Migration = o.handler("ResourceTypes=Account,Patient,Observation")
+			if _, err := o.AcceptSettings(t.Context(), operator); err != nil {
+				t.Fatal(err)
+			}
+			o.run(originalEnd)
+			o.wantEqual()
+		})
+	}
+}
+
+// The original's list in another order: its place in it says nothing of ours, its rows do.
+func TestTakeOverWithTypesInAnotherOrder(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, rigOptions{settings: []string{"IsParallel=false", "ResourceExportChunkTime=20", "ResourceTypes=Observation,Account,Patient"}})
+	o.seed(resource("Observation", "a", 1, day(5)), resource("Account", "a", 1, day(5)))
+	o.doneFor("Account", 0, 0, 20)
+	o.typeChunk(1, 1, nil)
+	exports := len(o.exportCalls())
+	o.run(originalEnd)
+	o.wantEqual()
+	for _, c := range o.exportCalls()[exports:] {
+		if strings.Contains(c.RawQuery, "_type=Account") {
+			t.Errorf("exported again: %s", c.RawQuery)
+		}
+	}
+}
+
+// A type that was added, and not planned from its beginning yet when the tables are given back, is planned from there when they are taken over again.
+func TestDrainRemembersTypesThatJoin(t *testing.T) {
+	t.Parallel()
+	for _, begun := range []bool{false, true} {
+		t.Run(fmt.Sprintf("its global window begun: %v", begun), func(t *testing.T) {
+			t.Parallel()
+			o := newOriginal(t, rigOptions{settings: []string{"IsParallel=false", "ResourceExportChunkTime=10", "ResourceTypes=Account,Patient", "MaxOpenWindows=1", "MaxParallelExports=1"}})
+			for i := range 39 {
+				o.seed(resource("Account", fmt.Sprint(i), 1, day(1+float64(i))), resource("Observation", fmt.Sprint(i), 1, day(1+float64(i))))
+			}
+			for range 40 {
+				if o.tick(); o.chunk().PlannedTill.Equal(day(10)) {
+					break
+				}
+			}
+			o.Migration = o.handler("ResourceTypes=Account,Patient,Observation")
+			if _, err := o.AcceptSettings(t.Context(), operator); err != nil {
+				t.Fatal(err)
+			}
+			for range 40 {
+				if !begun || o.chunk().Types.Index == 1 && len(o.chunk().Types.Types) == 3 {
+					break
+				}
+				o.tick()
+			}
+			if _, err := o.Drain(t.Context(), operator); err != nil {
+				t.Fatal(err)
+			}
+			o.drained()
+			if err := o.Resume(t.Context(), operator); err != nil {
+				t.Fatal(err)
+			}
+			o.run(originalEnd)
+			o.wantEqual()
+		})
+	}
 }
 
 // A drain in type mode leaves the original a place in its list of types from which it plans everything that is not imported.
