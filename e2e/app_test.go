@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,12 +46,7 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if emulator, err = azurite.Start(context.Background(), azurite.Options{}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer emulator.Close()
-	return m.Run()
+	return azurite.RunTests(m.Run, &emulator)
 }
 
 // buildApp makes the package that is published, and unpacks it into folder: what the tests drive is what Azure would run.

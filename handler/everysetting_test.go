@@ -330,7 +330,7 @@ func slowKickOff(s *scene) string {
 // intoThePause has an export end when the pause has begun.
 func intoThePause(s *scene) string {
 	s.fill()
-	s.advance(59 * time.Minute)
+	s.clock.Advance(59 * time.Minute)
 	s.ticks(4)
 	return imports(s)
 }

@@ -28,6 +28,7 @@ import (
 	"fhirmigration/handler/internal/routes"
 	"fhirmigration/sandbox/azurite"
 	"fhirmigration/sandbox/fhirservice"
+	"fhirmigration/sandbox/testclock"
 )
 
 var (
@@ -52,19 +53,17 @@ func runTests(m *testing.M) int {
 	for name, value := range map[string]string{"SSL_CERT_FILE": trusted, "AZURE_TENANT_ID": "home.example", "AZURE_CLIENT_ID": "app", "AZURE_CLIENT_SECRET": "own"} {
 		err = errors.Join(err, os.Setenv(name, value))
 	}
-	if err == nil {
-		emulator, err = azurite.Start(context.Background(), azurite.Options{})
-	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer emulator.Close()
-	if err := putConfigurations("a.json", "b.json"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	return azurite.RunTests(func() int {
+		if err := putConfigurations("a.json", "b.json"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}, &emulator)
 }
 
 // putConfigurations writes de-identification configurations where the sources look for them.
@@ -108,12 +107,12 @@ type scene struct {
 	t                          *testing.T
 	source, destination, other *fhirservice.Service
 	number                     string
+	clock                      *testclock.Clock
 	handler                    http.Handler
 	options                    routes.Options
 	elsewhere                  *httptest.Server // a storage account that has nothing
 
 	mu     sync.Mutex
-	at     time.Time
 	tokens map[string]string // what was sent to each service last, by its name
 	asked  map[string]int    // calls to elsewhere, by their first path segment
 	failed int               // steps that were answered with 500
@@ -128,7 +127,7 @@ var (
 // account, "{emulator}" the connection string of the first, "{n}" the scene's number, and a value of "-" takes a setting away.
 func newScene(t *testing.T, services func(name string, o *fhirservice.Options), settings ...string) *scene {
 	t.Helper()
-	s := &scene{t: t, number: fmt.Sprint(scenes.Add(1)), at: begun, tokens: map[string]string{}, asked: map[string]int{}}
+	s := &scene{t: t, number: fmt.Sprint(scenes.Add(1)), clock: testclock.New(begun), tokens: map[string]string{}, asked: map[string]int{}}
 	s.elsewhere = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -155,7 +154,7 @@ func newScene(t *testing.T, services func(name string, o *fhirservice.Options), 
 	for name, value := range values {
 		environ = append(environ, "AZURE_"+name+"="+replace.Replace(value))
 	}
-	s.options = assemble(environ, s.now, slog.New(slog.NewTextHandler(s, nil)))
+	s.options = assemble(environ, s.clock.Now, slog.New(slog.NewTextHandler(s, nil)))
 	s.handler = routes.New(s.options)
 	return s
 }
@@ -163,7 +162,7 @@ func newScene(t *testing.T, services func(name string, o *fhirservice.Options), 
 func (s *scene) serve(name string, tokens bool, services func(string, *fhirservice.Options)) *fhirservice.Service {
 	s.t.Helper()
 	for {
-		o := fhirservice.Options{Clock: s.now, StorageConnectionString: emulator.ConnectionString()}
+		o := fhirservice.Options{Clock: s.clock.Now, StorageConnectionString: emulator.ConnectionString()}
 		if tokens {
 			o.Verify = func(token string) error {
 				s.mu.Lock()
@@ -185,18 +184,6 @@ func (s *scene) serve(name string, tokens bool, services func(string, *fhirservi
 		}
 		service.Close()
 	}
-}
-
-func (s *scene) now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
-}
-
-func (s *scene) advance(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at = s.at.Add(d)
 }
 
 // Write takes the handler's log, and shows it when the test fails.
@@ -232,7 +219,7 @@ func (s *scene) ticks(n int) {
 	for range n {
 		s.step("ExportTimer")
 		s.step("ImportTimer")
-		s.advance(2*time.Minute + time.Second)
+		s.clock.Advance(2*time.Minute + time.Second)
 	}
 }
 

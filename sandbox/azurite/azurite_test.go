@@ -48,6 +48,21 @@ func start(t *testing.T, o Options) *Server {
 	return s
 }
 
+// What a TestMain gives back is the code of its tests, and nothing of the server outlives them.
+func TestRunTests(t *testing.T) {
+	t.Parallel()
+	var shared *Server
+	code := RunTests(func() int {
+		if _, err := os.Stat(shared.folder); err != nil {
+			t.Error(err)
+		}
+		return 3
+	}, &shared)
+	if _, err := os.Stat(shared.folder); code != 3 || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("code %d, and the data folder: %v", code, err)
+	}
+}
+
 func TestBlobsAndTablesWork(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})

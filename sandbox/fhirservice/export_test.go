@@ -137,7 +137,7 @@ func TestExportManifestAndFiles(t *testing.T) {
 	}
 	b.load(seed...)
 	at := b.want(b.get("/$export?_since=2024", kickOff...), 202, "").header.Get("Content-Location")
-	b.clock.advance(time.Hour)
+	b.clock.Advance(time.Hour)
 	got := b.want(b.get(at), 200, "")
 	m := parse[manifest](got)
 	if m.TransactionTime != "2024-05-01T12:00:00+00:00" || m.Request != b.URL()+"/$export?_since=2024" || m.RequiresAccessToken {
@@ -269,16 +269,16 @@ func TestExportTakesTimeAndQueues(t *testing.T) {
 	b.load(version("Patient", "p", 1, -5, ""), version("Patient", "q", 1, -5, ""))
 	first := b.get("/$export", kickOff...).header.Get("Content-Location")
 	second := b.get("/$export", kickOff...).header.Get("Content-Location")
-	b.clock.advance(2*time.Minute - 1)
+	b.clock.Advance(2*time.Minute - 1)
 	if got := b.want(b.get(first), 202, ""); got.body != "" || got.header.Get("Retry-After") != "" || got.header.Get("X-Progress") != "" {
 		t.Errorf("section 2.1: 202 has %q and %v", got.body, got.header)
 	}
-	b.clock.advance(1)
+	b.clock.Advance(1)
 	b.want(b.get(first), 200, "")
 	b.want(b.get(second), 202, "")
-	b.clock.advance(2*time.Minute - 1)
+	b.clock.Advance(2*time.Minute - 1)
 	b.want(b.get(second), 202, "")
-	b.clock.advance(time.Hour)
+	b.clock.Advance(time.Hour)
 	b.want(b.get(second), 200, "")
 	if diff := cmp.Diff([]Interval{{noon, noon.Add(4 * time.Minute)}}, b.Busy()); diff != "" {
 		t.Errorf("busy, -want +got:\n%s", diff)
@@ -292,16 +292,16 @@ func TestExportCancel(t *testing.T) {
 	running := b.get("/$export", kickOff...).header.Get("Content-Location")
 	waiting := b.get("/$export", kickOff...).header.Get("Content-Location")
 	next := b.get("/$export", kickOff...).header.Get("Content-Location")
-	b.clock.advance(time.Minute)
+	b.clock.Advance(time.Minute)
 	for _, at := range []string{running, waiting} {
 		b.want(b.call(http.MethodDelete, at, ""), 202, "")
 		b.want(b.get(at), 404, codeNotFound)
 		b.want(b.call(http.MethodDelete, at, ""), 404, codeNotFound)
 	}
 	// The worker is free after the next heartbeat, 30 s later; then the third job takes its hour.
-	b.clock.advance(30*time.Second + time.Hour - 1)
+	b.clock.Advance(30*time.Second + time.Hour - 1)
 	b.want(b.get(next), 202, "")
-	b.clock.advance(1)
+	b.clock.Advance(1)
 	b.want(b.get(next), 200, "")
 	b.want(b.call(http.MethodDelete, next, ""), 202, "")
 	b.want(b.get(next), 404, codeNotFound)

@@ -205,7 +205,7 @@ func TestExportJobFaults(t *testing.T) {
 	for range 5 {
 		at = append(at, b.want(b.get("/$export", kickOff...), 202, "").header.Get("Content-Location"))
 	}
-	b.clock.advance(time.Hour)
+	b.clock.Advance(time.Hour)
 	b.want(b.get(at[0]), 202, "")
 	if got := b.want(b.get(at[1]), 413, codeProcessing); !strings.Contains(got.body, "export operation failed for reason: The record is too large.") {
 		t.Errorf("section 2.3: %s", got.body)
@@ -219,7 +219,7 @@ func TestExportJobFaults(t *testing.T) {
 		}
 	}
 	b.want(b.call(http.MethodDelete, at[0], ""), 202, "")
-	b.clock.advance(time.Hour)
+	b.clock.Advance(time.Hour)
 	if diff := cmp.Diff([]Interval{{noon, noon.Add(time.Hour + 30*time.Second)}}, b.Busy()); diff != "" {
 		t.Errorf("a stuck job works until it notices its cancellation, -want +got:\n%s", diff)
 	}
@@ -246,7 +246,7 @@ func TestImportJobFaults(t *testing.T) {
 		b.inject(test.fault)
 		_, put := b.container()
 		at := b.want(b.postImport(importBody(put("four.ndjson", four))), 202, "").header.Get("Content-Location")
-		b.clock.advance(time.Hour)
+		b.clock.Advance(time.Hour)
 		got := b.get(at)
 		switch {
 		case test.stuck:

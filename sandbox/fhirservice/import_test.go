@@ -332,19 +332,19 @@ func TestImportTakesTimeAndShowsProgress(t *testing.T) {
 		}
 		return n
 	}
-	b.clock.advance(10*time.Second - 1)
+	b.clock.Advance(10*time.Second - 1)
 	if got := b.want(b.get(at), 202, ""); got.body != "" {
 		t.Errorf("section 4.1: while the orchestrator runs: %s", got.body)
 	}
-	b.clock.advance(1)
+	b.clock.Advance(1)
 	if got := b.want(b.get(at), 202, ""); !strings.Contains(got.body, `"output":[]`) {
 		t.Errorf("section 4.1: after the orchestrator: %s", got.body)
 	}
-	b.clock.advance(27 * time.Second)
+	b.clock.Advance(27 * time.Second)
 	if n := counted(202); n != 30 {
 		t.Errorf("section 4.1: after three units %d lines", n)
 	}
-	b.clock.advance(63 * time.Second)
+	b.clock.Advance(63 * time.Second)
 	if n := counted(200); n != 100 {
 		t.Errorf("section 4.1: at the end %d lines", n)
 	}
@@ -366,14 +366,14 @@ func TestImportCancel(t *testing.T) {
 	b.want(b.call(http.MethodDelete, at, ""), 202, "")
 	b.want(b.call(http.MethodDelete, waiting, ""), 202, "")
 	b.want(b.get(waiting), 400, codeProcessing)
-	b.clock.advance(30 * time.Second)
+	b.clock.Advance(30 * time.Second)
 	b.want(b.get(at), 400, codeProcessing)
 
 	at = b.postImport(importBody(put("d", line("d", "1", -60, "")), put("e", line("e", "1", -60, "")))).header.Get("Content-Location")
-	b.clock.advance(600 * time.Second) // one of the two units is done
+	b.clock.Advance(600 * time.Second) // one of the two units is done
 	b.want(b.call(http.MethodDelete, at, ""), 202, "")
 	b.want(b.get(at), 400, codeProcessing)
-	b.clock.advance(time.Hour)
+	b.clock.Advance(time.Hour)
 	b.want(b.get(at), 400, codeProcessing)
 	if got := keys(b.Versions()); len(got) != 1 {
 		t.Errorf("section 4.3: rows already committed stay, the others do not come: %v", got)

@@ -111,14 +111,14 @@ func TestImportIsRegisteredOnce(t *testing.T) {
 	if again := post(importBody(one, two)); again != first {
 		t.Errorf("section 3.3: while it runs, the same body gets %s, not %s", again, first)
 	}
-	b.clock.advance(time.Hour)
+	b.clock.Advance(time.Hour)
 	b.want(b.get(first), 200, "")
 	if again := post(importBody(one, two)); again != first {
 		t.Errorf("section 3.3: after success, the same body gets %s, not %s", again, first)
 	}
 	missing := fmt.Sprintf("%s-missing", one)
 	failed := post(importBody(missing))
-	b.clock.advance(time.Hour)
+	b.clock.Advance(time.Hour)
 	b.want(b.get(failed), 404, codeProcessing)
 	put("one.ndjson-missing", `{"resourceType":"Patient","id":"p"}`)
 	if again := post(importBody(missing)); again != failed {

@@ -14,7 +14,7 @@ const jsonBody = "Content-Type: application/fhir+json"
 func TestWriteReadDelete(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{})
-	b.clock.advance(123456789 * time.Nanosecond) // the service cuts it to milliseconds
+	b.clock.Advance(123456789 * time.Nanosecond) // the service cuts it to milliseconds
 
 	created := b.want(b.call(http.MethodPut, "/Patient/p", `{"resourceType":"Patient","id":"p","multipleBirthInteger":12345678901234567890,"x":1.10}`, jsonBody), 201, "")
 	want := `{"resourceType":"Patient","id":"p","multipleBirthInteger":12345678901234567890,"x":1.10,"meta":{"versionId":"1","lastUpdated":"2024-05-01T12:00:00.123+00:00"}}`
@@ -24,7 +24,7 @@ func TestWriteReadDelete(t *testing.T) {
 	if created.header.Get("Location") != b.URL()+"/Patient/p/_history/1" || created.header.Get("ETag") != `W/"1"` {
 		t.Errorf("headers %v", created.header)
 	}
-	b.clock.advance(time.Second)
+	b.clock.Advance(time.Second)
 	b.want(b.call(http.MethodPut, "/Patient/p", `{"resourceType":"Patient","id":"p","meta":{"versionId":"77","tag":[]}}`, jsonBody), 200, "")
 	b.want(b.call(http.MethodPut, "/Patient/p", `{"resourceType":"Patient","id":"p"}`, jsonBody, `If-Match: W/"1"`), 412, codeConflict)
 	if got := b.want(b.get("/Patient/p"), 200, ""); !strings.Contains(got.body, `"meta":{"versionId":"2","tag":[],"lastUpdated":"2024-05-01T12:00:01.123+00:00"}`) {

@@ -15,12 +15,12 @@ func TestBusyMergesWhatOverlaps(t *testing.T) {
 	t.Parallel()
 	b := setupStorage(t, Options{Workers: 2, ExportTime: func(int) time.Duration { return 10 * time.Minute }})
 	b.get("/$export", kickOff...)
-	b.clock.advance(5 * time.Minute)
+	b.clock.Advance(5 * time.Minute)
 	b.get("/$export", kickOff...)
 	b.get("/$export", kickOff...) // begins when the first ends
-	b.clock.advance(time.Hour)
+	b.clock.Advance(time.Hour)
 	b.get("/$export", kickOff...)
-	b.clock.advance(3 * time.Minute)
+	b.clock.Advance(3 * time.Minute)
 	want := []Interval{{noon, noon.Add(20 * time.Minute)}, {noon.Add(65 * time.Minute), noon.Add(68 * time.Minute)}}
 	if diff := cmp.Diff(want, b.Busy()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -36,11 +36,11 @@ func TestJobReadsTheStoreWhenItStarts(t *testing.T) {
 	}
 	b.get("/$export", kickOff...)
 	at := b.get("/$export?_till=2025", kickOff...).header.Get("Content-Location")
-	b.clock.advance(time.Minute)
+	b.clock.Advance(time.Minute)
 	put("before")
-	b.clock.advance(10 * time.Minute)
+	b.clock.Advance(10 * time.Minute)
 	put("after")
-	b.clock.advance(10 * time.Minute)
+	b.clock.Advance(10 * time.Minute)
 	if got := b.lines(parse[manifest](b.want(b.get(at), 200, ""))); !cmp.Equal(got, []string{"Patient/before/1"}) {
 		t.Errorf("section 1.3: exported %v", got)
 	}
@@ -68,10 +68,10 @@ func TestConcurrentCallers(t *testing.T) {
 				b.get("/_history?_count=5")
 				b.get(exported)
 				b.get(imported)
-				b.clock.advance(100 * time.Millisecond)
+				b.clock.Advance(100 * time.Millisecond)
 				b.Busy()
 			}
-			b.clock.advance(time.Hour)
+			b.clock.Advance(time.Hour)
 			for _, at := range []string{imported, exported} {
 				if got := b.get(at); got.status != 200 {
 					return fmt.Errorf("%s ends with %d: %s", at, got.status, got.body)
@@ -94,9 +94,9 @@ func TestCancelledJobsStopAtTheirHeartbeatOrEnd(t *testing.T) {
 	for length, want := range map[time.Duration]time.Duration{10 * time.Second: 10 * time.Second, time.Hour: 31 * time.Second} {
 		b := setupStorage(t, Options{ExportTime: func(int) time.Duration { return length }})
 		at := b.get("/$export", kickOff...).header.Get("Content-Location")
-		b.clock.advance(time.Second)
+		b.clock.Advance(time.Second)
 		b.want(b.call(http.MethodDelete, at, ""), 202, "")
-		b.clock.advance(2 * time.Hour)
+		b.clock.Advance(2 * time.Hour)
 		if diff := cmp.Diff([]Interval{{noon, noon.Add(want)}}, b.Busy()); diff != "" {
 			t.Errorf("section 2.5: a job of %v, -want +got:\n%s", length, diff)
 		}

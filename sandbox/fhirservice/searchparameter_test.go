@@ -92,9 +92,9 @@ func TestReindexMakesParametersSearchable(t *testing.T) {
 	if busy := b.putParameter("p2", definition("p2", "late")); busy.status != http.StatusConflict || !strings.Contains(busy.body, at[strings.LastIndex(at, "/")+1:]) {
 		t.Errorf("a change during a reindex: %d %s", busy.status, busy.body)
 	}
-	b.clock.advance(4*time.Minute - time.Millisecond)
+	b.clock.Advance(4*time.Minute - time.Millisecond)
 	b.want(b.get("/Patient?ward=east", strict), http.StatusBadRequest, "")
-	b.clock.advance(time.Millisecond)
+	b.clock.Advance(time.Millisecond)
 	if got := state(); got != "Completed" {
 		t.Errorf("the job is %s", got)
 	}
@@ -132,7 +132,7 @@ func TestReindexFaults(t *testing.T) {
 		t.Errorf("failing job: %s", failed.body)
 	}
 	stuck := start()
-	b.clock.advance(24 * time.Hour)
+	b.clock.Advance(24 * time.Hour)
 	if got := b.get(stuck); !strings.Contains(got.body, "Running") {
 		t.Errorf("stuck job: %s", got.body)
 	}

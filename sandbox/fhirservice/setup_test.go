@@ -2,7 +2,6 @@ package fhirservice
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,77 +9,35 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"fhirmigration/sandbox/azurite"
+	"fhirmigration/sandbox/testclock"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 )
 
-// storage is one Azurite for all tests, started by the first that needs it; each service has names of its own in it.
-type storage struct {
-	once   sync.Once
-	server *azurite.Server
-	err    error
-}
+// emulator is one Azurite for all tests; each service has names of its own in it.
+var emulator *azurite.Server
 
-var account storage
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if account.server != nil {
-		if err := account.server.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-func connection(t testing.TB) string {
-	t.Helper()
-	account.once.Do(func() { account.server, account.err = azurite.Start(context.Background(), azurite.Options{}) })
-	if account.err != nil {
-		t.Fatal(account.err)
-	}
-	return account.server.ConnectionString()
-}
+func TestMain(m *testing.M) { os.Exit(azurite.RunTests(m.Run, &emulator)) }
 
 // noon is the instant at which most tests begin.
 var noon = time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
-
-// handClock stands still until it is advanced.
-type handClock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *handClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *handClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
 
 // bench is a running service with a clock moved by hand.
 type bench struct {
 	*Service
 	t     testing.TB
-	clock *handClock
+	clock *testclock.Clock
 	blobs *azblob.Client
 }
 
 func setup(t testing.TB, o Options) *bench {
 	t.Helper()
-	b := &bench{t: t, clock: &handClock{at: noon}}
-	o.Clock = b.clock.now
+	b := &bench{t: t, clock: testclock.New(noon)}
+	o.Clock = b.clock.Now
 	var err error
 	if b.Service, err = Start(t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -96,7 +53,7 @@ func setup(t testing.TB, o Options) *bench {
 // setupStorage is setup with a storage account.
 func setupStorage(t testing.TB, o Options) *bench {
 	t.Helper()
-	o.StorageConnectionString = connection(t)
+	o.StorageConnectionString = emulator.ConnectionString()
 	b := setup(t, o)
 	var err error
 	if b.blobs, err = azblob.NewClientFromConnectionString(o.StorageConnectionString, nil); err != nil {

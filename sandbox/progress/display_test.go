@@ -3,47 +3,29 @@ package progress_test
 import (
 	"bytes"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"fhirmigration/sandbox/progress"
+	"fhirmigration/sandbox/testclock"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// clock is a time that the test moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) time() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 func TestLines(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	now := &clock{now: begin}
-	lines := progress.NewLines(&out, now.time, 3*time.Second)
+	clock := testclock.New(begin)
+	lines := progress.NewLines(&out, clock.Now, 3*time.Second)
 	some := progress.Progress{Listed: 5, Done: 2, ExportedLines: 12345, ImportedLines: 12000, Open: []progress.Window{export, exported, imports}}
 	more := progress.Progress{Listed: 5, Done: 4, ExportedLines: 23456, ImportedLines: 23456}
 
-	now.advance(4 * time.Second)
+	clock.Advance(4 * time.Second)
 	lines.Show(progress.Progress{}, 0) // not begun: nothing to say
 	lines.Show(some, 6)
-	now.advance(time.Second)
+	clock.Advance(time.Second)
 	lines.Show(more, 6) // too soon
-	now.advance(3 * time.Second)
+	clock.Advance(3 * time.Second)
 	lines.Show(some, 6) // nothing new
 	lines.Say("a word")
 	lines.Show(more, 6)
@@ -64,9 +46,9 @@ func TestBars(t *testing.T) {
 	t.Parallel()
 	for _, finished := range []bool{true, false} {
 		var out bytes.Buffer
-		now := &clock{now: begin}
-		bars := progress.NewBars(&out, now.time)
-		now.advance(10 * time.Second)
+		clock := testclock.New(begin)
+		bars := progress.NewBars(&out, clock.Now)
+		clock.Advance(10 * time.Second)
 		bars.Show(progress.Progress{Listed: 5, Done: 2, ExportedLines: 12345, ImportedLines: 12000, Open: []progress.Window{exported}}, 4)
 		bars.Say("a word")
 		bars.Close(finished)
@@ -85,7 +67,7 @@ func TestBars(t *testing.T) {
 func TestBarsOfNothing(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	bars := progress.NewBars(&out, (&clock{now: begin}).time)
+	bars := progress.NewBars(&out, testclock.New(begin).Now)
 	bars.Show(progress.Progress{}, 0)
 	bars.Close(true) // must return
 	if !strings.Contains(out.String(), "0 of 0 windows") {

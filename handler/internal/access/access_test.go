@@ -3,7 +3,6 @@ package access
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -22,17 +21,7 @@ import (
 
 var emulator *azurite.Server
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		var err error
-		if emulator, err = azurite.Start(context.Background(), azurite.Options{}); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer emulator.Close()
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(azurite.RunTests(m.Run, &emulator)) }
 
 // world is a check between two FHIR services of the sandbox, with tables and blobs in memory.
 type world struct {

@@ -7,12 +7,12 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"fhirmigration/sandbox/azurite"
 	"fhirmigration/sandbox/fhirservice"
+	"fhirmigration/sandbox/testclock"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/google/go-cmp/cmp"
@@ -20,48 +20,26 @@ import (
 
 // These tests speak to the sandbox's FHIR services, which refuse what the real ones refuse.
 
-// account is one storage emulator for the tests that need one.
-var account struct {
-	once   sync.Once
-	server *azurite.Server
-	err    error
-}
+// emulator is one storage emulator for the tests that need one.
+var emulator *azurite.Server
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if account.server != nil {
-		if err := account.server.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-func connection(t *testing.T) string {
-	t.Helper()
-	account.once.Do(func() { account.server, account.err = azurite.Start(context.Background(), azurite.Options{}) })
-	if account.err != nil {
-		t.Fatal(account.err)
-	}
-	return account.server.ConnectionString()
-}
+func TestMain(m *testing.M) { os.Exit(azurite.RunTests(m.Run, &emulator)) }
 
 // bench is a service of the sandbox, which wants a token, and a client for it.
 type bench struct {
 	*Service
 	sandbox *fhirservice.Service
-	now     *clock
+	clock   *testclock.Clock
 	tokens  *credential
 }
 
 func startSandbox(t *testing.T, o fhirservice.Options) *bench {
 	t.Helper()
-	b := &bench{now: &clock{now: till.AddDate(1, 0, 0)}}
+	b := &bench{clock: testclock.New(till.AddDate(1, 0, 0))}
 	b.tokens = &credential{get: func(context.Context, int) (azcore.AccessToken, error) {
-		return azcore.AccessToken{Token: "good", ExpiresOn: b.now.read().Add(time.Hour)}, nil
+		return azcore.AccessToken{Token: "good", ExpiresOn: b.clock.Now().Add(time.Hour)}, nil
 	}}
-	o.Clock = b.now.read
+	o.Clock = b.clock.Now
 	o.Verify = func(token string) error {
 		if token != "good" {
 			return errors.New("not the token")
@@ -77,7 +55,7 @@ func startSandbox(t *testing.T, o fhirservice.Options) *bench {
 			t.Error(err)
 		}
 	})
-	if b.Service, err = New(Options{Base: b.sandbox.URL(), Credential: b.tokens, Clock: b.now.read}); err != nil {
+	if b.Service, err = New(Options{Base: b.sandbox.URL(), Credential: b.tokens, Clock: b.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -147,11 +125,11 @@ func TestSandboxCountsAndHistory(t *testing.T) {
 			if _, err = b.CurrentVersion(t.Context(), "Patient", "nobody"); KindOf(err) != NotFound {
 				t.Errorf("nobody: %v, want kind not found", err)
 			}
-			if _, err := b.CountType(t.Context(), "", Versions, Period{Till: b.now.read().Add(time.Hour)}); KindOf(err) != Refused {
+			if _, err := b.CountType(t.Context(), "", Versions, Period{Till: b.clock.Now().Add(time.Hour)}); KindOf(err) != Refused {
 				t.Errorf("a count into the future: %v, want kind refused", err)
 			}
-			if now, err := b.Now(t.Context()); err != nil || !now.Equal(b.now.read()) {
-				t.Errorf("now %v, %v; want %v", now, err, b.now.read())
+			if now, err := b.Now(t.Context()); err != nil || !now.Equal(b.clock.Now()) {
+				t.Errorf("now %v, %v; want %v", now, err, b.clock.Now())
 			}
 		})
 	}

@@ -15,7 +15,7 @@ import (
 
 func TestSandboxRetiredService(t *testing.T) {
 	t.Parallel()
-	b := startSandbox(t, fhirservice.Options{Kind: fhirservice.Cosmos, StorageConnectionString: connection(t)})
+	b := startSandbox(t, fhirservice.Options{Kind: fhirservice.Cosmos, StorageConnectionString: emulator.ConnectionString()})
 	b.load(t)
 	b.sandbox.Inject(fhirservice.Fault{Gone: true})
 	if _, err := b.CountResources(t.Context(), period); KindOf(err) != Gone {
@@ -57,9 +57,9 @@ type manifest struct {
 func TestSandboxExportAndImport(t *testing.T) {
 	t.Parallel()
 	work := func(int) time.Duration { return time.Minute }
-	source := startSandbox(t, fhirservice.Options{StorageConnectionString: connection(t), BasePath: "/fhir", ExportTime: work})
+	source := startSandbox(t, fhirservice.Options{StorageConnectionString: emulator.ConnectionString(), BasePath: "/fhir", ExportTime: work})
 	source.load(t)
-	destination := startSandbox(t, fhirservice.Options{StorageConnectionString: connection(t), ImportTime: work})
+	destination := startSandbox(t, fhirservice.Options{StorageConnectionString: emulator.ConnectionString(), ImportTime: work})
 
 	exportURL, err := source.StartExport(t.Context(), ExportRequest{Since: since, Till: till, History: true, Deletes: true, MaxCount: 100})
 	if err != nil {
@@ -69,7 +69,7 @@ func TestSandboxExportAndImport(t *testing.T) {
 	if done, err := source.PollExport(t.Context(), exportURL, readManifest(&exported)); done || err != nil {
 		t.Fatalf("first poll of the export: %v, %v; want it running", done, err)
 	}
-	source.now.move(2 * time.Minute)
+	source.clock.Advance(2 * time.Minute)
 	if done, err := source.PollExport(t.Context(), exportURL, readManifest(&exported)); !done || err != nil {
 		t.Fatalf("second poll of the export: %v, %v", done, err)
 	}
@@ -90,7 +90,7 @@ func TestSandboxExportAndImport(t *testing.T) {
 	if done, err := destination.PollImport(t.Context(), importURL, nil, readManifest(&imported)); done || err != nil {
 		t.Fatalf("first poll of the import: %v, %v; want it running", done, err)
 	}
-	destination.now.move(2 * time.Minute)
+	destination.clock.Advance(2 * time.Minute)
 	if done, err := destination.PollImport(t.Context(), importURL, nil, readManifest(&imported)); !done || err != nil {
 		t.Fatalf("second poll of the import: %v, %v", done, err)
 	}
@@ -113,7 +113,7 @@ func TestSandboxExportAndImport(t *testing.T) {
 
 func TestSandboxJobsThatEndBadly(t *testing.T) {
 	t.Parallel()
-	b := startSandbox(t, fhirservice.Options{StorageConnectionString: connection(t), ImportTime: func(int) time.Duration { return time.Hour }})
+	b := startSandbox(t, fhirservice.Options{StorageConnectionString: emulator.ConnectionString(), ImportTime: func(int) time.Duration { return time.Hour }})
 	b.load(t)
 	b.sandbox.Inject(fhirservice.Fault{Kind: fhirservice.Export, Times: 1, FailJob: &fhirservice.Failure{Status: http.StatusTooManyRequests, Reason: "throttled by the store"}})
 	url, err := b.StartExport(t.Context(), ExportRequest{Since: since, Till: till})
@@ -142,7 +142,7 @@ func TestSandboxJobsThatEndBadly(t *testing.T) {
 	if err := b.CancelImport(t.Context(), url); err != nil {
 		t.Errorf("cancel: %v", err)
 	}
-	b.now.move(2 * time.Hour)
+	b.clock.Advance(2 * time.Hour)
 	if _, err := b.PollImport(t.Context(), url, nil, nil); KindOf(err) != JobFailed {
 		t.Errorf("poll of a cancelled import: %v, want kind job failed", err)
 	}

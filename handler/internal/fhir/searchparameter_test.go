@@ -73,7 +73,7 @@ func TestSearchParametersAndReindex(t *testing.T) {
 	if diff := cmp.Diff(Reindex{Status: "Running", Total: 999}, job); diff != "" || err != nil || job.Ended() {
 		t.Errorf("running: %v (-want +got):\n%s", err, diff)
 	}
-	b.now.move(time.Minute)
+	b.clock.Advance(time.Minute)
 	if job, err = b.PollReindex(t.Context(), statusURL); err != nil || !job.Completed() || job.String() != "Completed, 999 of 999 resources" {
 		t.Errorf("ended: %s, %v", job, err)
 	}

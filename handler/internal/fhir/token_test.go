@@ -12,6 +12,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"fhirmigration/sandbox/testclock"
 )
 
 // credential gives token-1, token-2, ... with a life of an hour, or as get says.
@@ -43,24 +45,6 @@ func (c *credential) count() int {
 
 func withCredential(c *credential) func(*Options) { return func(o *Options) { o.Credential = c } }
 
-// clock is a time that a test moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) read() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 const countJSON = `{"resourceType":"Bundle","total":3}`
 
 func TestTokenIsSharedAndRenewedEarly(t *testing.T) {
@@ -75,22 +59,22 @@ func TestTokenIsSharedAndRenewedEarly(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			now := &clock{now: since}
+			clock := testclock.New(since)
 			c := &credential{get: func(_ context.Context, n int) (azcore.AccessToken, error) {
-				return azcore.AccessToken{Token: fmt.Sprintf("token-%d", n), ExpiresOn: now.read().Add(test.life)}, nil
+				return azcore.AccessToken{Token: fmt.Sprintf("token-%d", n), ExpiresOn: clock.Now().Add(test.life)}, nil
 			}}
-			s := startOdd(t, reply(200, countJSON), withCredential(c), func(o *Options) { o.Clock = now.read; o.Base += "/fhir" })
+			s := startOdd(t, reply(200, countJSON), withCredential(c), func(o *Options) { o.Clock = clock.Now; o.Base += "/fhir" })
 			for _, step := range []struct {
 				after time.Duration
 				want  string
 			}{{0, "token-1"}, {test.stillAt, "token-1"}, {test.renewsAt - test.stillAt, "token-2"}} {
-				now.move(step.after)
+				clock.Advance(step.after)
 				if _, err := s.CountResources(t.Context(), period); err != nil {
 					t.Fatal(err)
 				}
 				asked := s.asked()
 				if got := asked[len(asked)-1].Header.Get("Authorization"); got != "Bearer "+step.want {
-					t.Errorf("at %v: Authorization %q, want Bearer %s", now.read(), got, step.want)
+					t.Errorf("at %v: Authorization %q, want Bearer %s", clock.Now(), got, step.want)
 				}
 			}
 			if want := s.url + "/fhir/.default"; c.scopes[0] != want {
@@ -190,14 +174,14 @@ func TestTokenIsRenewedOnceOn401(t *testing.T) {
 
 func TestRenewalThatFails(t *testing.T) {
 	t.Parallel()
-	now := &clock{now: since}
+	clock := testclock.New(since)
 	c := &credential{get: func(_ context.Context, n int) (azcore.AccessToken, error) {
 		if n == 1 {
-			return azcore.AccessToken{Token: "token-1", ExpiresOn: now.read().Add(time.Hour)}, nil
+			return azcore.AccessToken{Token: "token-1", ExpiresOn: clock.Now().Add(time.Hour)}, nil
 		}
 		return azcore.AccessToken{}, errors.New("no identity\nis assigned")
 	}}
-	s := startOdd(t, reply(200, countJSON), withCredential(c), func(o *Options) { o.Clock = now.read })
+	s := startOdd(t, reply(200, countJSON), withCredential(c), func(o *Options) { o.Clock = clock.Now })
 	for _, step := range []struct {
 		after  time.Duration
 		kind   Kind
@@ -209,10 +193,10 @@ func TestRenewalThatFails(t *testing.T) {
 		{2 * time.Second, 0, 3},  // but after a while
 		{10 * time.Minute, Unauthorized, 4},
 	} {
-		now.move(step.after)
+		clock.Advance(step.after)
 		_, err := s.CountResources(t.Context(), period)
 		if KindOf(err) != step.kind || c.count() != step.tokens {
-			t.Errorf("at %v: %v after %d tokens, want kind %v after %d", now.read(), err, c.count(), step.kind, step.tokens)
+			t.Errorf("at %v: %v after %d tokens, want kind %v after %d", clock.Now(), err, c.count(), step.kind, step.tokens)
 		}
 		if err != nil && !strings.HasSuffix(err.Error(), "no identity is assigned") {
 			t.Errorf("error %q, want one line with the reason", err)

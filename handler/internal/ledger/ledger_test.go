@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,17 +18,7 @@ import (
 
 var emulator *azurite.Server
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		var err error
-		if emulator, err = azurite.Start(context.Background(), azurite.Options{}); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer emulator.Close()
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(azurite.RunTests(m.Run, &emulator)) }
 
 var tables atomic.Int32
 

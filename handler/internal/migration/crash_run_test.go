@@ -77,7 +77,7 @@ func (w *world) migrate(ctx context.Context, o order, maxTicks int) (ticks int, 
 		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 			return n, err
 		}
-		w.clock.advance(2*time.Minute + time.Second)
+		w.clock.Advance(2*time.Minute + time.Second)
 	}
 	return maxTicks, errors.New("the migration stalls")
 }
@@ -112,7 +112,7 @@ func anotherTicks(steps ...step) meanwhile {
 // one has claimed.
 func othersTakeOver(ctx context.Context, w *world) error {
 	w.plan.frozen = true
-	w.clock.advance(w.settings.ClaimTime() + time.Minute)
+	w.clock.Advance(w.settings.ClaimTime() + time.Minute)
 	return anotherTicks(exportStep, importStep)(ctx, w)
 }
 

@@ -17,13 +17,14 @@ import (
 	"fhirmigration/handler/internal/settings"
 	"fhirmigration/handler/internal/staging"
 	"fhirmigration/sandbox/fhirservice"
+	"fhirmigration/sandbox/testclock"
 )
 
 // world is all that outlives a handler: two FHIR services, tables and blobs, and the time. Handlers live and die in it, and
 // the witness sees what each of them does.
 type world struct {
 	scenario            scenario
-	clock               *handClock
+	clock               *testclock.Clock
 	source, destination *fhirservice.Service
 	open                openStorage
 	settings            settings.Settings
@@ -102,13 +103,13 @@ func tableOptions(set settings.Settings) ledger.Options {
 
 // newWorld makes a world in which the services export to an account, which is given up at the end.
 func newWorld(ctx context.Context, s scenario, set settings.Settings, account string, forget func(), open openStorage) (_ *world, err error) {
-	w := &world{scenario: s, clock: &handClock{at: start}, open: open, settings: set, random: rand.NewChaCha8([32]byte{}), closers: []func(){forget}}
+	w := &world{scenario: s, clock: testclock.New(start), open: open, settings: set, random: rand.NewChaCha8([32]byte{}), closers: []func(){forget}}
 	defer func() {
 		if err != nil {
 			w.end()
 		}
 	}()
-	o := fhirservice.Options{Kind: s.source, Clock: w.clock.now, StorageConnectionString: account, ExportTime: crashJobTime, ImportTime: crashJobTime}
+	o := fhirservice.Options{Kind: s.source, Clock: w.clock.Now, StorageConnectionString: account, ExportTime: crashJobTime, ImportTime: crashJobTime}
 	for _, service := range []**fhirservice.Service{&w.source, &w.destination} {
 		if *service, err = startService(ctx, o); err != nil {
 			return nil, err
@@ -211,7 +212,7 @@ func (w *world) start(ctx context.Context) (*life, error) {
 	l := &life{world: w}
 	l.ctx, l.kill = context.WithCancel(ctx)
 	service := func(name string, s *fhirservice.Service) (*fhir.Service, error) {
-		return fhir.New(fhir.Options{Base: s.URL(), Clock: w.clock.now, Timeout: CallTime(w.settings), Client: &http.Client{Transport: &wire{life: l, name: name, service: s}}})
+		return fhir.New(fhir.Options{Base: s.URL(), Clock: w.clock.Now, Timeout: CallTime(w.settings), Client: &http.Client{Transport: &wire{life: l, name: name, service: s}}})
 	}
 	source, err := service("source", w.source)
 	if err != nil {
@@ -226,7 +227,7 @@ func (w *world) start(ctx context.Context) (*life, error) {
 		return nil, err
 	}
 	l.Migration = New(Options{Settings: w.settings, Source: source, Destination: destination, Ledger: rows.Gated(l.tableCall), Staging: blobs.Gated(l.blobCall),
-		Clock: w.clock.now, Random: randomness{w}, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
+		Clock: w.clock.Now, Random: randomness{w}, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
 	return l, nil
 }
 

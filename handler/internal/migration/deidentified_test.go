@@ -52,7 +52,7 @@ func TestT05WhatWasExportedBeforeIsNotImported(t *testing.T) {
 		if _, err := r.ExportStep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		r.clock.advance(3 * time.Minute)
+		r.clock.Advance(3 * time.Minute)
 	}
 	exported, exporting := 0, 0
 	for _, w := range r.allWindows() {

@@ -140,7 +140,7 @@ func TestDrainCalledOff(t *testing.T) {
 	if _, err := o.Drain(t.Context(), operator); err != nil {
 		t.Fatal(err)
 	}
-	next, err := planned.GivenBack(o.clock.now())
+	next, err := planned.GivenBack(o.clock.Now())
 	o.saveWindow(next, err)
 	if err := o.Resume(t.Context(), operator); err != nil {
 		t.Fatal(err)
@@ -283,7 +283,7 @@ func TestDrainWhileAWindowIsOpenedAgain(t *testing.T) {
 			}
 			stopped.Migration = o.handler("MaxOpenWindows=2")
 			if !late {
-				next, err := o.window(0).Reopened(o.clock.now())
+				next, err := o.window(0).Reopened(o.clock.Now())
 				o.saveWindow(next, err)
 			}
 			if _, err := o.Drain(t.Context(), operator); err != nil {
@@ -364,7 +364,7 @@ func TestOutagesAndIdleTicksHaltNothing(t *testing.T) {
 	if n := r.chunk().FailedTicks; n != 0 {
 		t.Errorf("%d failed ticks in an outage", n)
 	}
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	r.run(rangeEnd)
 	for range 5 {
 		r.tick()

@@ -125,7 +125,7 @@ func TestRetiredSourceTooLarge(t *testing.T) {
 	r := newRetired(t, rigOptions{settings: withoutParameters("StartDate=2019-01-01")})
 	r.load(400, day(200), 4*time.Hour)
 	var err error
-	if r.Source, err = fhir.New(fhir.Options{Base: r.source.URL(), Clock: r.clock.now, Client: &http.Client{Transport: tooLarge{r.source, 50}}}); err != nil {
+	if r.Source, err = fhir.New(fhir.Options{Base: r.source.URL(), Clock: r.clock.Now, Client: &http.Client{Transport: tooLarge{r.source, 50}}}); err != nil {
 		t.Fatal(err)
 	}
 	r.run(rangeEnd)
@@ -200,13 +200,13 @@ func TestRetiredSourceLiveEnd(t *testing.T) {
 	before := r.calls(r.source, fhirservice.Export)
 	for n := 0; n < 7*24/2; n++ { // a week
 		r.tick()
-		r.clock.advance(2 * time.Hour)
+		r.clock.Advance(2 * time.Hour)
 	}
 	if n := r.calls(r.source, fhirservice.Export) - before; n > 30 {
 		t.Errorf("%d exports of nothing in a week", n)
 	}
-	if c := r.chunk(); c.Watermark.Before(r.clock.now().Add(-2 * longestTail)) {
-		t.Errorf("at %s everything is migrated till %s", r.clock.now(), c.Watermark)
+	if c := r.chunk(); c.Watermark.Before(r.clock.Now().Add(-2 * longestTail)) {
+		t.Errorf("at %s everything is migrated till %s", r.clock.Now(), c.Watermark)
 	}
 }
 
@@ -242,7 +242,7 @@ func TestNothingIsPlannedBehindAFrontier(t *testing.T) {
 		if r.chunk().Halted(1) { // by the failure that holds window 2: no export had ended in that tick
 			r.clearRetries()
 		}
-		r.clock.advance(2*time.Minute + time.Second)
+		r.clock.Advance(2*time.Minute + time.Second)
 	}
 	c := r.chunk()
 	if held := r.window(2); held.Phase() != ledger.Held || !c.PlannedTill.Equal(rangeEnd) || c.JobID < 4 {

@@ -65,7 +65,7 @@ func TestT09SearchParametersOfARetiredSource(t *testing.T) {
 					break
 				}
 			}
-			r.clock.advance(time.Hour)
+			r.clock.Advance(time.Hour)
 			r.wantParametersCopied()
 			first, asked := r.kickOffs()[0], 0
 			if first.Get("_type") != "SearchParameter" || first.Has("_since") || first.Has("includeAssociatedData") {
@@ -168,7 +168,7 @@ func TestTheExportOfSearchParametersSurvives(t *testing.T) {
 					if err := errors.Join(err, err2); err != nil && !errors.Is(err, dies) {
 						t.Fatal(err)
 					}
-					r.clock.advance(3 * time.Minute)
+					r.clock.Advance(3 * time.Minute)
 				}
 				r.wantParametersCopied()
 				started, known := 0, 1

@@ -120,7 +120,7 @@ func TestAWindowOutOfAttemptsIsHeldAndOthersGoOn(t *testing.T) {
 		if _, s := r.tick(); s.Held > 0 && s.Held == s.Open {
 			break
 		}
-		if w := r.window(1); w.Phase() == ledger.Planned && !r.clock.now().Before(w.NotBefore) {
+		if w := r.window(1); w.Phase() == ledger.Planned && !r.clock.Now().Before(w.NotBefore) {
 			r.source.ClearFaults()
 			r.source.Inject(failed) // the oldest window is started first: this meets it
 		}
@@ -298,7 +298,7 @@ func TestT01CountFailureIsUnknown(t *testing.T) {
 			for range 10 {
 				r.ExportStep(t.Context())
 				r.ImportStep(t.Context())
-				r.clock.advance(3 * time.Minute)
+				r.clock.Advance(3 * time.Minute)
 			}
 			if w := r.window(1); w.Phase() != ledger.Exporting || w.Attempts != 0 || r.log.with("planned without a count") != 1 {
 				t.Errorf("%s, %d attempts: an export is not believed uncounted", w.Phase(), w.Attempts)
@@ -322,7 +322,7 @@ func TestForbiddenNamesTheRole(t *testing.T) {
 	if _, err := r.ExportStep(t.Context()); err == nil || !strings.Contains(err.Error(), `"FHIR Data Exporter"`) {
 		t.Errorf("the error: %v", err)
 	}
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	r.run(rangeEnd)
 	r.wantEqual()
 	if w := r.window(1); w.Attempts != 0 {
@@ -350,7 +350,7 @@ func TestAnswersThatAreNoFHIR(t *testing.T) {
 					_, err := r.ExportStep(t.Context())
 					_, err2 := r.ImportStep(t.Context())
 					errs = append(errs, err, err2)
-					r.clock.advance(3 * time.Minute)
+					r.clock.Advance(3 * time.Minute)
 				}
 				text := ""
 				if err := errors.Join(errs...); err != nil {
@@ -387,7 +387,7 @@ func TestT31PinnedSettingStopsPlanning(t *testing.T) {
 		if _, err := changed.ImportStep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		r.clock.advance(3 * time.Minute)
+		r.clock.Advance(3 * time.Minute)
 	}
 	if c := r.chunk(); c.JobID != 2 || c.Totals.Windows != 1 {
 		t.Errorf("what was open is not finished, or something new was planned: %+v", c)
@@ -448,7 +448,7 @@ func TestT11StorageFailsWhileARequestIsWritten(t *testing.T) {
 				}
 				_, err := r.ImportStep(t.Context())
 				failed = errors.Join(failed, err)
-				r.clock.advance(3 * time.Minute)
+				r.clock.Advance(3 * time.Minute)
 			}
 			if failed == nil || !strings.Contains(failed.Error(), "the storage service is busy") {
 				t.Errorf("the error: %v", failed)

@@ -159,14 +159,14 @@ func TestLiveEnd(t *testing.T) {
 		t.Errorf("at %s the window ends at %s, want five minutes before", start, w.Till)
 	}
 	r.run(r.window(1).Till)
-	r.load(1, r.clock.now().Add(-30*time.Second), time.Second)
-	for r.clock.now().Before(start.Add(50 * time.Minute)) {
+	r.load(1, r.clock.Now().Add(-30*time.Second), time.Second)
+	for r.clock.Now().Before(start.Add(50 * time.Minute)) {
 		r.tick()
 	}
 	if n := r.chunk().JobID; n != 2 {
 		t.Errorf("a window shorter than the tail interval was planned: next number %d", n)
 	}
-	for r.clock.now().Before(start.Add(90 * time.Minute)) {
+	for r.clock.Now().Before(start.Add(90 * time.Minute)) {
 		r.tick()
 	}
 	r.wantEqual()

@@ -88,7 +88,7 @@ func TestStartNow(t *testing.T) {
 		r.tick()
 	}
 	before := r.chunk().PlannedTill
-	r.seed(version("new", 1, r.clock.now().Add(-10*time.Minute), false))
+	r.seed(version("new", 1, r.clock.Now().Add(-10*time.Minute), false))
 	for range 3 {
 		r.tick()
 	}
@@ -98,7 +98,7 @@ func TestStartNow(t *testing.T) {
 	if err := r.StartNow(t.Context(), somebody); err != nil {
 		t.Fatal(err)
 	}
-	asked := r.clock.now()
+	asked := r.clock.Now()
 	r.tick()
 	till := r.chunk().PlannedTill
 	if lag := asked.Sub(till); lag < r.Settings.SafetyLag() || lag > r.Settings.SafetyLag()+2*time.Second {
@@ -154,7 +154,7 @@ func TestRetryWindow(t *testing.T) {
 	for r.tick(); r.window(1).Attempts == 0; {
 		r.tick()
 	}
-	if w := r.window(1); !w.NotBefore.After(r.clock.now()) {
+	if w := r.window(1); !w.NotBefore.After(r.clock.Now()) {
 		t.Fatalf("it does not wait: %+v", w)
 	}
 	if _, err := r.RetryWindow(t.Context(), 1, somebody); err != nil {
@@ -259,7 +259,7 @@ func TestT31AnAcceptedSettingGoesOn(t *testing.T) {
 	if _, err := r.CancelWindow(t.Context(), 1, somebody); !errors.Is(err, ErrNotNow) {
 		t.Errorf("a job is cancelled at another service: %v", err)
 	}
-	r.clock.advance(time.Second) // actions are listed by their time
+	r.clock.Advance(time.Second) // actions are listed by their time
 	if _, err := r.AcceptSettings(t.Context(), somebody); err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func (o *original) startedFor(typ string, number int, from, till float64) *job {
 	j.id = path.Base(j.url)
 	j.row = map[string]any{"exportContentLocation": j.url, "importContentLocation": "", "IsExportComplete": false, "IsExportRunning": "Started",
 		"IsImportComplete": false, "IsImportRunning": "Not Started", "ImportRequest": "", "Since": ledger.FormatInstant(j.since), "Till": ledger.FormatInstant(j.till),
-		"StartTime": o.clock.now(), "resourceTypeValue": typ}
+		"StartTime": o.clock.Now(), "resourceTypeValue": typ}
 	o.save(j)
 	return j
 }
@@ -152,7 +152,7 @@ func (o *original) save(j *job) { o.put(o.exports, fmt.Sprintf("myrowkey%d", j.n
 // read asks for the manifest of an export.
 func (o *original) read(j *job) {
 	o.t.Helper()
-	o.clock.advance(time.Minute)
+	o.clock.Advance(time.Minute)
 	reply, text := o.call("GET", j.url, nil)
 	if reply.StatusCode != http.StatusOK {
 		o.t.Fatalf("export %s: %d %s", j.id, reply.StatusCode, text)
@@ -214,7 +214,7 @@ func (o *original) ended(j *job) *job {
 	o.t.Helper()
 	o.read(j)
 	n := o.bodies(j, -1)
-	maps.Copy(j.row, map[string]any{"IsExportComplete": true, "IsExportRunning": "Completed", "ImportRequest": "Yes", "ExportEndTime": o.clock.now(), "ExportId": j.id,
+	maps.Copy(j.row, map[string]any{"IsExportComplete": true, "IsExportRunning": "Completed", "ImportRequest": "Yes", "ExportEndTime": o.clock.Now(), "ExportId": j.id,
 		"TotalExportResourceCount": fmt.Sprint(j.lines), "IsFirst": true, "IsProcessed": false, "PayloadCount": n, "CompletedCount": 0})
 	o.save(j)
 	return j
@@ -248,7 +248,7 @@ func (o *original) posted(j *job, n int) {
 	o.t.Helper()
 	statusURL := o.post(j, n)
 	if j.row["ImportNo"] == nil {
-		maps.Copy(j.row, map[string]any{"IsImportRunning": "Started", "importContentLocation": statusURL, "ImportStartTime": o.clock.now(), "ImportNo": payloadName(n)})
+		maps.Copy(j.row, map[string]any{"IsImportRunning": "Started", "importContentLocation": statusURL, "ImportStartTime": o.clock.Now(), "ImportNo": payloadName(n)})
 		o.save(j)
 		return
 	}
@@ -279,10 +279,10 @@ func (o *original) finished(j *job) *job {
 	first := o.post(j, 1)
 	for i := 2; i <= n; i++ {
 		lines := o.imported(o.post(j, i))
-		o.payloadRow(j, i, map[string]any{"IsImportRunning": "Completed", "IsImportComplete": true, "TotalImportResourceCount": lines, "EndTime": o.clock.now()})
+		o.payloadRow(j, i, map[string]any{"IsImportRunning": "Completed", "IsImportComplete": true, "TotalImportResourceCount": lines, "EndTime": o.clock.Now()})
 	}
 	maps.Copy(j.row, map[string]any{"IsImportRunning": "Completed", "IsImportComplete": true, "importContentLocation": first, "ImportNo": payloadName(1), "IsProcessed": true,
-		"CompletedCount": n, "TotalImportResourceCount": o.imported(first), "EndTime": o.clock.now(), "ImportStartTime": o.clock.now()})
+		"CompletedCount": n, "TotalImportResourceCount": o.imported(first), "EndTime": o.clock.Now(), "ImportStartTime": o.clock.Now()})
 	o.save(j)
 	return j
 }
@@ -290,7 +290,7 @@ func (o *original) finished(j *job) *job {
 // imported asks for an import that has ended, and sums its output as the original does: what was refused is not looked at.
 func (o *original) imported(statusURL string) string {
 	o.t.Helper()
-	o.clock.advance(time.Minute)
+	o.clock.Advance(time.Minute)
 	reply, text := o.call("GET", statusURL, nil)
 	if reply.StatusCode != http.StatusOK {
 		o.t.Fatalf("import: %d %s", reply.StatusCode, text)

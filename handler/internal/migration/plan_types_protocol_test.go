@@ -182,7 +182,7 @@ func TestTypeModeOfARetiredSource(t *testing.T) {
 		if _, err := r.ImportStep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		r.clock.advance(3 * time.Minute)
+		r.clock.Advance(3 * time.Minute)
 	}
 	if err == nil || !strings.Contains(err.Error(), "set AZURE_IsParallel=true") {
 		t.Errorf("the error: %v", err)

@@ -175,7 +175,7 @@ func TestT01TypeCountFailureIsUnknown(t *testing.T) {
 			for range 12 {
 				r.ExportStep(t.Context())
 				r.ImportStep(t.Context())
-				r.clock.advance(3 * time.Minute)
+				r.clock.Advance(3 * time.Minute)
 			}
 			if r.log.with("planned without a count", "type=Patient") == 0 || r.log.with("planned without a count") != r.log.with("planned without a count", "type=Patient") {
 				t.Error("windows of Patient are planned without a count, and no others")

@@ -227,7 +227,7 @@ func (r *rig) exportFirst() {
 		if _, err := r.ExportStep(r.t.Context()); err != nil {
 			r.t.Fatal(err)
 		}
-		r.clock.advance(3 * time.Minute)
+		r.clock.Advance(3 * time.Minute)
 		if len(r.chunk().Open) > 0 && r.window(1).Phase() == ledger.Exported {
 			return
 		}
@@ -351,7 +351,7 @@ func TestT12APreflightDiesAtEveryEffect(t *testing.T) {
 			if !dead {
 				r.Migration = mortal
 			}
-			r.clock.advance(2*time.Minute + time.Second)
+			r.clock.Advance(2*time.Minute + time.Second)
 		}
 		if c := r.chunk(); !c.Watermark.Equal(rangeEnd) || c.Totals.Refused != 2 || c.Totals.Imported != 5 {
 			t.Errorf("it dies at write %d (after it: %v): %+v", dieAt, after, c)

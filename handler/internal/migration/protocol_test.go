@@ -180,7 +180,7 @@ func TestASplitIsCompleted(t *testing.T) {
 				t.pollImports(r.t.Context())
 				t.postImports(r.t.Context())
 				t.closeDone(r.t.Context())
-				r.clock.advance(3 * time.Minute)
+				r.clock.Advance(3 * time.Minute)
 			}
 			if r.window(2).Phase() != ledger.Done || r.window(1).Phase() != ledger.Splitting {
 				r.t.Fatalf("windows are %s and %s", r.window(1).Phase(), r.window(2).Phase())
@@ -223,13 +223,13 @@ func TestADeadOwnersClaimIsTakenOver(t *testing.T) {
 	r := begun(t, rigOptions{})
 	w := r.insert(1, day0, day(70))
 	r.list(w)
-	next, err := w.Claim("the dead", r.clock.now(), r.clock.now().Add(11*time.Minute))
+	next, err := w.Claim("the dead", r.clock.Now(), r.clock.Now().Add(11*time.Minute))
 	r.saveWindow(next, err)
 	r.tick()
 	if w := r.window(1); w.Phase() != ledger.Planned || w.ClaimOwner != "the dead" {
 		t.Errorf("the claim was not respected: %+v", w)
 	}
-	r.clock.advance(11 * time.Minute)
+	r.clock.Advance(11 * time.Minute)
 	r.finish()
 	if w := r.window(1); len(w.AttemptLog) != 1 || !strings.Contains(w.AttemptLog[0].What, "possible orphan export: the claim of the dead") {
 		t.Errorf("log: %v", w.AttemptLog)
@@ -253,7 +253,7 @@ func TestTheEchoOfASaveIsRecognisedByItsColumn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, err := mine.ExportStillRunning(r.clock.now().Add(time.Hour)) // another tick has polled meanwhile
+	next, err := mine.ExportStillRunning(r.clock.Now().Add(time.Hour)) // another tick has polled meanwhile
 	r.saveWindow(next, err)
 	if _, err := tk.saveExportStarted(ctx, claimed, owner, url); err != nil { // our save again: its reply was lost
 		t.Errorf("the echo: %v", err)
@@ -303,7 +303,7 @@ func TestT14TwoHandlersAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r.clock.advance(2*time.Minute + time.Second)
+		r.clock.Advance(2*time.Minute + time.Second)
 		if r.chunk().Watermark.Equal(rangeEnd) {
 			break
 		}

@@ -21,21 +21,14 @@ import (
 	"fhirmigration/sandbox/azurite"
 	"fhirmigration/sandbox/compare"
 	"fhirmigration/sandbox/fhirservice"
+	"fhirmigration/sandbox/testclock"
 )
 
 var emulator *azurite.Server
 
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(800) // the crash suite runs thousands of small migrations: collecting after each costs half of its time
-	os.Exit(func() int {
-		var err error
-		if emulator, err = azurite.Start(context.Background(), azurite.Options{}); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer emulator.Close()
-		return m.Run()
-	}())
+	os.Exit(azurite.RunTests(m.Run, &emulator))
 }
 
 // day0 is where the data of the tests begin, and start what the clock shows when a test begins, a year later.
@@ -46,24 +39,6 @@ var (
 
 func day(n float64) time.Time { return day0.Add(time.Duration(n * 24 * float64(time.Hour))) }
 
-// handClock is a clock that stands still until the test moves it.
-type handClock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *handClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *handClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
 var rigs atomic.Int32
 
 // rig is a migration between two FHIR services of the sandbox, with tables and blobs in the storage emulator.
@@ -71,7 +46,7 @@ type rig struct {
 	*Migration
 	t                   *testing.T
 	log                 *testLog
-	clock               *handClock
+	clock               *testclock.Clock
 	source, destination *fhirservice.Service
 	tables              string // suffix of the tables' names
 	environ             []string
@@ -84,9 +59,9 @@ type rigOptions struct {
 
 func newRig(t *testing.T, o rigOptions) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &testLog{t: t}, clock: &handClock{at: start}, tables: fmt.Sprint(rigs.Add(1))}
+	r := &rig{t: t, log: &testLog{t: t}, clock: testclock.New(start), tables: fmt.Sprint(rigs.Add(1))}
 	serve := func(o fhirservice.Options) *fhirservice.Service {
-		o.Clock, o.StorageConnectionString = r.clock.now, emulator.ConnectionString()
+		o.Clock, o.StorageConnectionString = r.clock.Now, emulator.ConnectionString()
 		s, err := startService(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
@@ -132,7 +107,7 @@ func (r *rig) handler(changed ...string) *Migration {
 		r.t.Fatal(err)
 	}
 	service := func(base string) *fhir.Service {
-		s, err := fhir.New(fhir.Options{Base: base, Clock: r.clock.now, Timeout: CallTime(set)})
+		s, err := fhir.New(fhir.Options{Base: base, Clock: r.clock.Now, Timeout: CallTime(set)})
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -148,7 +123,7 @@ func (r *rig) handler(changed ...string) *Migration {
 		r.t.Fatal(err)
 	}
 	return New(Options{Settings: set, Source: service(set.SourceUri), Destination: service(set.DestinationUri), Ledger: tables, Staging: blobs,
-		Clock: r.clock.now, Random: rand.Reader, Log: slog.New(slog.NewTextHandler(r.log, nil))})
+		Clock: r.clock.Now, Random: rand.Reader, Log: slog.New(slog.NewTextHandler(r.log, nil))})
 }
 
 // with returns environ with settings, named without the prefix, in the place of what it says of them.
@@ -199,7 +174,7 @@ func (r *rig) tick() (export, imp Summary) {
 	if err != nil {
 		r.t.Fatalf("import step: %v", err)
 	}
-	r.clock.advance(2*time.Minute + time.Second)
+	r.clock.Advance(2*time.Minute + time.Second)
 	return export, imp
 }
 

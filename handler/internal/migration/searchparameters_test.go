@@ -252,7 +252,7 @@ func TestDeferredSearchParametersAreMadeUpFor(t *testing.T) {
 	if r.chunk().SearchParameterMigration {
 		t.Error("the chunk row says that they are copied")
 	}
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	r.wantParametersCopied()
 }
 
@@ -296,7 +296,7 @@ func TestSearchParametersWait(t *testing.T) {
 			if row := r.parameters(); row.ImportsMayBegin() {
 				t.Errorf("imports may begin: %+v", row)
 			}
-			r.clock.advance(time.Hour)
+			r.clock.Advance(time.Hour)
 			if row := r.untilEnded(); row.State != ledger.ParametersDone || row.Refused != 0 || row.Found != 3 {
 				t.Errorf("row: %+v", row)
 			}
@@ -319,7 +319,7 @@ func TestSearchParametersForbidden(t *testing.T) {
 	if _, err := r.ImportStep(t.Context()); err == nil || !strings.Contains(err.Error(), roleContributor) {
 		t.Errorf("error %v, want one that names the role", err)
 	}
-	r.clock.advance(10 * time.Minute)
+	r.clock.Advance(10 * time.Minute)
 	if row := r.untilEnded(); row.State != ledger.ParametersDone || row.Copied != 1 {
 		t.Errorf("row: %+v", row)
 	}

@@ -76,7 +76,7 @@ func TestTwoTicksKeepTheSameExceptions(t *testing.T) {
 	if _, err := r.ImportStep(t.Context()); err != nil { // copies search parameters and posts
 		t.Fatal(err)
 	}
-	r.clock.advance(3 * time.Minute)
+	r.clock.Advance(3 * time.Minute)
 	dies := r.gated(func(_ context.Context, c ledger.Call, do func() error) error { // all imports have ended, and no exception is kept yet
 		if strings.HasPrefix(c.Table, "exceptions") && c.Writes() {
 			return errKilled
@@ -206,7 +206,7 @@ func TestAStepThatIsOverInTheMiddle(t *testing.T) {
 			if ctx.Err() != nil {
 				ctx = context.WithoutCancel(ctx)
 			}
-			r.clock.advance(2*time.Minute + time.Second)
+			r.clock.Advance(2*time.Minute + time.Second)
 			if c, err := r.Ledger.Chunk(t.Context()); err == nil && c.Watermark.Equal(rangeEnd) {
 				break
 			}
@@ -236,7 +236,7 @@ func TestAStepThatIsOverInTheMiddle(t *testing.T) {
 // countedService is a client of a FHIR service that counts its calls.
 func (r *rig) countedService(base string, count func()) *fhir.Service {
 	r.t.Helper()
-	s, err := fhir.New(fhir.Options{Base: base, Clock: r.clock.now, Timeout: r.callTime, Client: &http.Client{Transport: countedTransport(count)}})
+	s, err := fhir.New(fhir.Options{Base: base, Clock: r.clock.Now, Timeout: r.callTime, Client: &http.Client{Transport: countedTransport(count)}})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func TestT31PlannedWindowsDoNotStart(t *testing.T) {
 				t.Errorf("%s: nothing is said", name)
 			}
 			changed.ImportStep(t.Context())
-			r.clock.advance(3 * time.Minute)
+			r.clock.Advance(3 * time.Minute)
 		}
 	}
 	if n := r.calls(r.source, fhirservice.Export); n != 1 {
@@ -82,7 +82,7 @@ func TestAHeldWindowKeepsNoImportSlot(t *testing.T) {
 		w = r.window(1)
 	}
 	if w.Phase() == ledger.Importing {
-		next, err := w.Hold("look at it", r.clock.now())
+		next, err := w.Hold("look at it", r.clock.Now())
 		r.saveWindow(next, err)
 	}
 	for range 60 {
@@ -104,7 +104,7 @@ func TestARefusedKickOffSpendsNoAttempt(t *testing.T) {
 		if _, err := r.ExportStep(t.Context()); err != nil {
 			failed++
 		}
-		r.clock.advance(3 * time.Minute)
+		r.clock.Advance(3 * time.Minute)
 	}
 	if failed != 8 {
 		t.Errorf("%d steps said so", failed)

@@ -125,7 +125,7 @@ func TestACancellationThatDidNotArriveIsRepeated(t *testing.T) {
 		if r.chunk().Watermark.Equal(rangeEnd) {
 			break
 		}
-		r.clock.advance(2*time.Minute + time.Second)
+		r.clock.Advance(2*time.Minute + time.Second)
 	}
 	if said != 2 {
 		t.Errorf("the step failed %d times", said)

@@ -100,7 +100,7 @@ func TestTakeOverDies(t *testing.T) {
 			for range ticks { // the errors are those of a handler that is dead
 				o.ExportStep(t.Context())
 				o.ImportStep(t.Context())
-				o.clock.advance(o.Settings.ClaimTime() + 1)
+				o.clock.Advance(o.Settings.ClaimTime() + 1)
 			}
 			o.Migration = o.handler()
 			o.run(originalEnd)
@@ -136,7 +136,7 @@ func TestTwoHandlersTakeOver(t *testing.T) {
 			})
 		}
 		both.Wait()
-		o.clock.advance(o.Settings.PollInterval() + 1)
+		o.clock.Advance(o.Settings.PollInterval() + 1)
 		if c := o.chunk(); c.Watermark.Equal(originalEnd) && len(c.Open) == 0 {
 			break
 		}

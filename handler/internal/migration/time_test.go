@@ -25,8 +25,8 @@ func TestT18OutageOfTwoHours(t *testing.T) {
 			r.tick()
 			r.tick()
 			out.Inject(fhirservice.Fault{Status: 503})
-			before, began := len(out.Calls()), r.clock.now()
-			for r.clock.now().Sub(began) < 2*time.Hour {
+			before, began := len(out.Calls()), r.clock.Now()
+			for r.clock.Now().Sub(began) < 2*time.Hour {
 				r.tick()
 			}
 			ticks := int(2 * time.Hour / (2*time.Minute + time.Second))
@@ -37,7 +37,7 @@ func TestT18OutageOfTwoHours(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if o := s.outage(&control); o.Tries < 10 || o.Tries > ticks/2 || o.Reason == "" || o.NotBefore.Sub(r.clock.now()) > longestOutagePause {
+			if o := s.outage(&control); o.Tries < 10 || o.Tries > ticks/2 || o.Reason == "" || o.NotBefore.Sub(r.clock.Now()) > longestOutagePause {
 				t.Errorf("control row: %+v", control)
 			}
 			out.ClearFaults()
@@ -60,14 +60,14 @@ func TestT18OutageOfTwoHours(t *testing.T) {
 func TestT06LateWrites(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{settings: []string{"TailIntervalMinutes=1"}})
-	fast := func() time.Time { return r.clock.now().Add(30 * time.Second) }
+	fast := func() time.Time { return r.clock.Now().Add(30 * time.Second) }
 	r.Migration.Clock = fast
 	r.load(3, start.Add(-3*time.Hour), time.Minute)
 	for n := range 30 {
-		stamped := r.clock.now().Add(-time.Second)
-		r.clock.advance(5 * time.Second)
+		stamped := r.clock.Now().Add(-time.Second)
+		r.clock.Advance(5 * time.Second)
 		r.seed(version("late", n+1, stamped, false))
-		now := r.clock.now()
+		now := r.clock.Now()
 		r.tick()
 		for _, w := range r.allWindows() {
 			if w.Till.After(now.Add(-5 * time.Minute)) {
@@ -75,7 +75,7 @@ func TestT06LateWrites(t *testing.T) {
 			}
 		}
 	}
-	last := r.clock.now()
+	last := r.clock.Now()
 	for !r.chunk().Watermark.After(last) {
 		r.tick()
 	}
@@ -131,14 +131,14 @@ func TestT21Pause(t *testing.T) {
 			r := newRig(t, rigOptions{source: fhirservice.Options{ExportTime: jobTime},
 				settings: append([]string{"PauseDm=true", "StartTime=22", "EndTime=6", fmt.Sprintf("ContinueLastImportDuringPause=%v", goOn), "MaxParallelExports=1", "MaxOpenWindows=2"}, rangeRun...)})
 			r.load(90, day(1), 24*time.Hour)
-			r.clock.advance(21*time.Hour + 59*time.Minute + 59*time.Second) // the clock began at midnight
+			r.clock.Advance(21*time.Hour + 59*time.Minute + 59*time.Second) // the clock began at midnight
 			r.tick()
 			if n := r.calls(r.source, fhirservice.Export); n != 1 {
 				t.Fatalf("%d exports a second before the pause", n)
 			}
-			for r.clock.now().Before(start.Add(29*time.Hour + 57*time.Minute)) {
+			for r.clock.Now().Before(start.Add(29*time.Hour + 57*time.Minute)) {
 				if e, _ := r.tick(); !strings.Contains(e.Waiting, "paused until 2025-01-02T06:00:00.000Z") {
-					t.Fatalf("at %s: %+v", r.clock.now(), e)
+					t.Fatalf("at %s: %+v", r.clock.Now(), e)
 				}
 			}
 			exports, imports := r.calls(r.source, fhirservice.Export), r.calls(r.destination, fhirservice.Import)
@@ -148,7 +148,7 @@ func TestT21Pause(t *testing.T) {
 			if w := r.window(1); !w.ExportComplete {
 				t.Errorf("what ran was not followed: %s", w.Phase())
 			}
-			r.clock.advance(start.Add(30 * time.Hour).Sub(r.clock.now())) // 06:00 sharp
+			r.clock.Advance(start.Add(30 * time.Hour).Sub(r.clock.Now())) // 06:00 sharp
 			r.tick()
 			if n := r.calls(r.source, fhirservice.Export); n != 2 {
 				t.Errorf("%d exports at the end of the pause", n)

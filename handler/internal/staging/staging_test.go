@@ -1,9 +1,7 @@
 package staging
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -15,17 +13,7 @@ import (
 
 var emulator *azurite.Server
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		var err error
-		if emulator, err = azurite.Start(context.Background(), azurite.Options{}); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer emulator.Close()
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(azurite.RunTests(m.Run, &emulator)) }
 
 // onEach runs test on a store in the storage emulator and on one in memory: the twin must not be told from it.
 func onEach(t *testing.T, test func(t *testing.T, s *Store)) {

@@ -31,7 +31,7 @@ func (r *rig) distant() {
 			side.service.ServeHTTP(w, q)
 		}))
 		r.t.Cleanup(server.Close)
-		s, err := fhir.New(fhir.Options{Base: server.URL, Clock: r.clock.now})
+		s, err := fhir.New(fhir.Options{Base: server.URL, Clock: r.clock.Now})
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"fhirmigration/handler/internal/settings"
 	"fhirmigration/handler/internal/staging"
 	"fhirmigration/sandbox/fhirservice"
+	"fhirmigration/sandbox/testclock"
 )
 
 // day0 is where the data of the tests begin, watermark up to where they are migrated, and now what the services' clocks show.
@@ -31,29 +31,11 @@ var (
 	now       = watermark.AddDate(0, 0, 7)
 )
 
-// handClock stands still until it is moved.
-type handClock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *handClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *handClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
 // rig is a Verify between two FHIR services of the sandbox; tables and blobs are in memory.
 type rig struct {
 	*Verify
 	t                   testing.TB
-	clock               *handClock
+	clock               *testclock.Clock
 	tables              *ledger.Memory
 	blobs               *staging.Memory
 	source, destination *fhirservice.Service
@@ -62,9 +44,9 @@ type rig struct {
 
 func newRig(t testing.TB, settingsOf ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, clock: &handClock{at: now}, tables: ledger.NewMemory(), blobs: staging.NewMemory()}
+	r := &rig{t: t, clock: testclock.New(now), tables: ledger.NewMemory(), blobs: staging.NewMemory()}
 	start := func(kind fhirservice.Kind) *fhirservice.Service {
-		s, err := fhirservice.Start(t.Context(), fhirservice.Options{Kind: kind, Clock: r.clock.now})
+		s, err := fhirservice.Start(t.Context(), fhirservice.Options{Kind: kind, Clock: r.clock.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +76,7 @@ func (r *rig) handler(source, destination string, settingsOf ...string) *Verify 
 		r.t.Fatal(err)
 	}
 	service := func(base string) *fhir.Service {
-		s, err := fhir.New(fhir.Options{Base: base, Clock: r.clock.now, Timeout: 20 * time.Second})
+		s, err := fhir.New(fhir.Options{Base: base, Clock: r.clock.Now, Timeout: 20 * time.Second})
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -104,7 +86,7 @@ func (r *rig) handler(source, destination string, settingsOf ...string) *Verify 
 	if err := tables.CreateTables(r.t.Context()); err != nil {
 		r.t.Fatal(err)
 	}
-	return New(Options{Settings: set, Source: service(source), Destination: service(destination), Ledger: tables, Staging: staging.OpenMemory(r.blobs), Clock: r.clock.now,
+	return New(Options{Settings: set, Source: service(source), Destination: service(destination), Ledger: tables, Staging: staging.OpenMemory(r.blobs), Clock: r.clock.Now,
 		Random: rand.Reader, Log: slog.New(slog.NewTextHandler(testLog{r.t}, nil)),
 		Wait: func(ctx context.Context, _ time.Duration) error { r.waits++; return ctx.Err() }})
 }
@@ -235,7 +217,7 @@ func (r *rig) check(q Request) Report {
 		if report.State != ledger.RunRunning {
 			return report
 		}
-		r.clock.advance(time.Hour) // whatever was asked to wait may go on
+		r.clock.Advance(time.Hour) // whatever was asked to wait may go on
 	}
 	r.t.Fatalf("the run does not end: %+v", report)
 	return report

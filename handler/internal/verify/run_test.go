@@ -36,7 +36,7 @@ func TestRunSurvivesDyingSteps(t *testing.T) {
 			for ; report.State == ledger.RunRunning && deaths < 200; deaths++ {
 				// The step ends after its n-th unit, as if the process died: the claim stays.
 				report = r.dyingStep(report.Run, 1+deaths%4)
-				r.clock.advance(r.Settings.ClaimTime())
+				r.clock.Advance(r.Settings.ClaimTime())
 			}
 			if deaths < 3 {
 				t.Errorf("the run took %d steps: it was not interrupted", deaths)
@@ -67,7 +67,7 @@ func (r *rig) dyingStep(number, n int) Report {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	claimed, ok := run.Claim(fmt.Sprint("dying-", n), r.clock.now(), r.clock.now().Add(r.Settings.ClaimTime()))
+	claimed, ok := run.Claim(fmt.Sprint("dying-", n), r.clock.Now(), r.clock.Now().Add(r.Settings.ClaimTime()))
 	if !ok {
 		r.t.Fatalf("%+v cannot be claimed", run)
 	}
@@ -128,7 +128,7 @@ func TestOneStepAtATime(t *testing.T) {
 	if report, err := r.Step(t.Context(), started.Run, time.Minute); err != nil || report.State != ledger.RunRunning || len(r.source.Calls()) != before {
 		t.Errorf("a claimed run was advanced: %v %v", report.State, err)
 	}
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	if report, err := r.Step(t.Context(), started.Run, time.Minute); err != nil || report.State != ledger.RunDone {
 		t.Errorf("a run whose claim ran out: %v %v", report.State, err)
 	}
