@@ -25,7 +25,8 @@ func (w Window) Released(a Action, now time.Time) (Window, error) {
 }
 
 // Retried begins a new attempt now. A held window begins from nothing: what was exported of it is forgotten, unless an import of it may
-// still be running. A window that waits between two attempts waits no longer.
+// still be running. A window that waits between two attempts waits no longer. One that the original exported, and of which it is not known
+// yet what was posted, is exported again.
 func (w Window) Retried(a Action, now time.Time) (Window, error) {
 	switch w.Phase() {
 	case Held:
@@ -35,6 +36,11 @@ func (w Window) Retried(a Action, now time.Time) (Window, error) {
 		w.HeldReason, w.Attempts, w.NotBefore = "", 0, time.Time{}
 		w = w.unexported()
 		w.ExportRunning, w.ImportRunning = runFailed, runNotStarted
+	case Adopting:
+		var err error
+		if w, err = w.NotAdopted("asked for by an operator", now); err != nil {
+			return w, err
+		}
 	case Planned:
 		if w.Claimed(now) {
 			return w, fmt.Errorf("%s: its export is about to be started", w.Name())

@@ -23,7 +23,7 @@ func (w Window) Reopened(now time.Time) (Window, error) {
 	}
 	w.ExportComplete, w.ImportComplete, w.Processed, w.EndTime = true, false, false, time.Time{}
 	w.TakenOver = now
-	return w.logged(now, "taken over closed, and opened again: lines of it were refused, or an import of it failed"), nil
+	return w.logged(now, "taken over closed, and opened again: lines of it were refused or not imported, or an import of it failed"), nil
 }
 
 // ClosedAgain takes Reopened back, as the tables were given back to the original before the window was listed: its row is again as was, which was read

@@ -53,6 +53,10 @@ func TestRetriedWindowBeginsFromNothing(t *testing.T) {
 	if next, err := waits.Retried(anAction, now); err != nil || next.Payloads[0].NotBefore != 0 || waits.Payloads[0].NotBefore == 0 {
 		t.Errorf("a payload that waits: %v, %+v, was %+v", err, next.Payloads, waits.Payloads)
 	}
+	original := Window{Number: 1, Since: t0, Till: t0.Add(time.Hour), ExportComplete: true, ExportStatusURL: "https://s/_operations/export/1", ExportID: "1"}
+	if next, err := original.Retried(anAction, now); err != nil || next.Phase() != Planned || next.ExportID != "" || !next.ActedOn(anAction) {
+		t.Errorf("one of the original: %v, %+v", err, next)
+	}
 	claimed, err := inPhase(t, Planned).Claim("me", now, now.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ type Survey struct {
 	JobID       int
 	PlannedTill time.Time
 	Open        []OpenWindow         // not closed, of the original or of our own
-	Repairs     []OpenWindow         // closed, or as good as, but with a payload that failed or lines that were refused; by Since
+	Repairs     []OpenWindow         // closed, or as good as, but with a payload that failed or lines that were refused, or are missing; by Since
 	Holes       []Window             // planned windows, not inserted yet, for time behind the watermark that no row covers
 	Reached     map[string]time.Time // by type, how far windows of it cover what lies behind PlannedTill without a hole
 	Types       []string             // of the windows of the original in its last global window
@@ -62,6 +62,16 @@ type attempt struct {
 	counted     bool
 	exported    int64
 	imported    int64
+	parameters  int64 // lines of SearchParameter, which are not imported
+	payloads    int   // 0 where the row is older than the column
+	rows        int   // of payloads, its own included
+}
+
+// short says whether lines of a that were exported are imported by no payload that a row tells of: the row of a payload may have been
+// overwritten, or was never written, and what it said of a failure with it. Whether exported has the lines of SearchParameter in it
+// is not known.
+func (a attempt) short() bool {
+	return a.payloads > a.rows || a.counted && a.imported != a.exported && a.imported != a.exported-a.parameters
 }
 
 // Survey reads the rows of all windows and payloads, paged, and says what is open. Chunk is the row as it was read; byType says that the
@@ -155,8 +165,9 @@ func attemptOf(w Window) attempt {
 	f := payloadFigures{}
 	f.add(w)
 	a.exported, a.counted = numberIn(w.ExportedCount)
+	a.parameters, a.payloads = w.SearchParameterCount, w.PayloadCount
 	if w.ImportRequest == importNothing {
-		f = payloadFigures{}
+		f = payloadFigures{rows: 1}
 	}
 	a.with(f)
 	return a
@@ -164,6 +175,7 @@ func attemptOf(w Window) attempt {
 
 // payloadFigures are those of some payloads of one export, the first included or not.
 type payloadFigures struct {
+	rows      int
 	failed    bool
 	uncounted bool
 	imported  int64
@@ -172,6 +184,7 @@ type payloadFigures struct {
 func (f *payloadFigures) add(w Window) {
 	imported, counted := numberIn(w.ImportedCount)
 	refused, _ := numberIn(w.FailedImportCount)
+	f.rows++
 	f.failed = f.failed || strings.EqualFold(w.ImportRunning, runFailed) || refused > 0
 	f.uncounted = f.uncounted || !counted
 	f.imported += imported
@@ -180,7 +193,7 @@ func (f *payloadFigures) add(w Window) {
 func (a *attempt) with(f payloadFigures) {
 	a.suspect = a.suspect || f.failed && !a.ours
 	a.counted = a.counted && !f.uncounted
-	a.imported += f.imported
+	a.imported, a.rows = a.imported+f.imported, a.rows+f.rows
 }
 
 // numberIn reads a count that the original keeps as text. ok is false where there is none.
@@ -219,7 +232,7 @@ func survey(c Chunk, attempts []attempt, now time.Time) (Survey, error) {
 		case a.ours && !a.done:
 			s.Open = append(s.Open, o)
 		case a.ours: // its numbers are in the totals
-		case a.suspect && (a.done || closed), closed && !a.done:
+		case (a.suspect || a.short()) && (a.done || closed), closed && !a.done:
 			s.Repairs = append(s.Repairs, o)
 		case a.done:
 			s.Figures.add(a)
@@ -228,7 +241,7 @@ func survey(c Chunk, attempts []attempt, now time.Time) (Survey, error) {
 		}
 	}
 	if len(s.Repairs) > maxRepairs {
-		return s, fmt.Errorf("take over: %d closed windows have payloads that failed or lines that were refused, more than the %d that can be listed: begin a new migration with new table names", len(s.Repairs), maxRepairs)
+		return s, fmt.Errorf("take over: %d closed windows have payloads that failed, or lines that were refused or not imported, more than the %d that can be listed: begin a new migration with new table names", len(s.Repairs), maxRepairs)
 	}
 	s.Figures.Open, s.Figures.Repairs = len(s.Open), len(s.Repairs)
 	s.plan(c.Watermark, standing)

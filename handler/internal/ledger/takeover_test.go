@@ -9,7 +9,7 @@ import (
 
 // tried is an attempt over hours of a day, complete and with figures unless change says otherwise.
 func tried(number, from, till int, change func(*attempt)) attempt {
-	a := attempt{number: number, since: t0.Add(time.Duration(from) * time.Hour), till: t0.Add(time.Duration(till) * time.Hour), done: true, counted: true, exported: 10, imported: 9}
+	a := attempt{number: number, since: t0.Add(time.Duration(from) * time.Hour), till: t0.Add(time.Duration(till) * time.Hour), done: true, counted: true, exported: 10, imported: 9, parameters: 1, payloads: 2, rows: 2}
 	if change != nil {
 		change(&a)
 	}
@@ -22,7 +22,11 @@ func TestSurvey(t *testing.T) {
 	open := func(a *attempt) { a.done = false }
 	failed := func(a *attempt) { a.failed, a.done = true, false }
 	suspect := func(a *attempt) { a.suspect = true }
-	uncounted := func(a *attempt) { a.counted = false }
+	uncounted := func(a *attempt) { a.counted, a.imported = false, 3 }
+	short := func(a *attempt) { a.imported = 8 }
+	rowless := func(a *attempt) { a.counted, a.rows = false, 1 }
+	old := func(a *attempt) { a.counted, a.payloads, a.rows = false, 0, 1 }
+	withParameters := func(a *attempt) { a.imported = 10 }
 	ours := func(a *attempt) { a.ours, a.done = true, false }
 	for name, test := range map[string]struct {
 		watermark int // hour, -1 for none
@@ -35,6 +39,9 @@ func TestSurvey(t *testing.T) {
 		"the newest attempt counts":       {2, []attempt{tried(0, 0, 2, nil), tried(1, 2, 6, failed), tried(2, 2, 5, open), tried(3, 2, 4, open)}, "next 4, till 4, complete 1: 10 exported, 9 imported, open [3], 2 superseded"},
 		"without a watermark":             {-1, []attempt{tried(0, 3, 5, open)}, "next 1, till 5, open [0]"},
 		"closed but suspect":              {4, []attempt{tried(0, 0, 2, suspect), tried(1, 2, 4, nil)}, "next 2, till 4, complete 1: 10 exported, 9 imported, repairs [0]"},
+		"closed, lines are missing":       {4, []attempt{tried(0, 0, 2, short), tried(1, 2, 4, nil)}, "next 2, till 4, complete 1: 10 exported, 9 imported, repairs [0]"},
+		"closed, a row is missing":        {4, []attempt{tried(0, 0, 2, rowless), tried(1, 2, 4, nil)}, "next 2, till 4, complete 1: 10 exported, 9 imported, repairs [0]"},
+		"of an old deployment":            {4, []attempt{tried(0, 0, 2, old), tried(1, 2, 4, withParameters)}, "next 2, till 4, complete 2: 10 exported, 10 imported, 1 uncounted"},
 		"suspect, but tried again":        {4, []attempt{tried(0, 0, 2, suspect), tried(1, 0, 2, nil), tried(2, 2, 4, nil)}, "next 3, till 4, complete 2: 20 exported, 18 imported, 1 superseded"},
 		"closed by the watermark alone":   {2, []attempt{tried(0, 0, 2, open)}, "next 1, till 2, repairs [0]"},
 		"done ahead of the watermark":     {2, []attempt{tried(0, 0, 2, nil), tried(1, 2, 4, nil)}, "next 2, till 4, complete 2: 20 exported, 18 imported"},

@@ -33,9 +33,13 @@ func (t *tick) adoptWindows(ctx context.Context) error {
 
 // adoptExported makes the original's payloads of w our own. The original keeps no manifest: the request bodies of its imports name the
 // files, and the export's status URL, as long as the source answers it, their lines. Without that, what is imported can only be
-// balanced against TotalExportResourceCount; and where that is missing too, or not all bodies are there, w is exported again.
+// balanced against TotalExportResourceCount; and where that is missing too, or not all bodies are there and whole, w is exported again.
 func (t *tick) adoptExported(ctx context.Context, w ledger.Window) (ledger.Window, error) {
 	bodies, err := t.originalPayloads(ctx, w)
+	if errors.Is(err, staging.ErrNoRequest) {
+		next, moveErr := w.NotAdopted(err.Error(), t.Clock())
+		return t.adopted(ctx, w, next, moveErr)
+	}
 	if err != nil {
 		return w, fmt.Errorf("adopt %s: %w", w.Name(), err)
 	}
@@ -54,14 +58,8 @@ func (t *tick) adoptExported(ctx context.Context, w ledger.Window) (ledger.Windo
 	case t.Settings.IsExportDeidentified && problem == "":
 		problem = "the source does not have its export any more, so it is not known whether it was de-identified"
 	}
-	if problem == "" {
-		found, err = t.Staging.PutTakenOver(ctx, w.ExportID, found)
-		if err != nil {
-			return w, fmt.Errorf("adopt %s: %w", w.Name(), err)
-		}
-		if room := t.maxPayloads(); len(found.Payloads) > room {
-			problem = fmt.Sprintf("it needs %d imports, more than %d", len(found.Payloads), room)
-		}
+	if room := t.maxPayloads(); problem == "" && len(found.Payloads) > room {
+		problem = fmt.Sprintf("it needs %d imports, more than %d", len(found.Payloads), room)
 	}
 	counted := ledger.Unknown
 	if problem == "" && w.TakenOver.IsZero() { // one that was closed is not put in doubt any further
@@ -74,12 +72,16 @@ func (t *tick) adoptExported(ctx context.Context, w ledger.Window) (ledger.Windo
 		next, moveErr := w.NotAdopted(problem, t.Clock())
 		return t.adopted(ctx, w, next, moveErr)
 	}
+	found, err = t.Staging.PutTakenOver(ctx, w.ExportID, found) // not before: a look that waits is made again, and may know more then
+	if err != nil {
+		return w, fmt.Errorf("adopt %s: %w", w.Name(), err)
+	}
 	rows, err := t.Ledger.PayloadRows(ctx, w.ExportID)
 	if err != nil {
 		return w, fmt.Errorf("adopt %s: %w", w.Name(), err)
 	}
 	var counts map[string]int64
-	if manifest != nil {
+	if manifest != nil && found.Counted { // else a list without lines was saved before: balanceTakenOver is needed
 		counts = manifest.CountsByType()
 	}
 	next, moveErr := w.Adopted(payloadsOf(found, append(rows, w)), counts, counted, t.Clock())

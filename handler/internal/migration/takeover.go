@@ -53,7 +53,7 @@ func (t *tick) takeOver(ctx context.Context) (done bool, _ error) {
 	t.Log.Info("migration taken over", "event", event.TakenOver, "till", ledger.FormatInstant(next.Watermark), "plannedTill", ledger.FormatInstant(next.PlannedTill),
 		"complete", f.Complete, "open", f.Open, "repairs", f.Repairs, "superseded", f.Superseded, "uncounted", f.Uncounted, "exported", f.Exported, "imported", f.Imported)
 	if f.Repairs > 0 {
-		t.Log.Warn("windows that the original closed hide failed imports or refused lines; they are opened again", "event", event.TakenOver, "windows", f.Repairs)
+		t.Log.Warn("windows that the original closed hide failed imports, or lines that were refused or not imported; they are opened again", "event", event.TakenOver, "windows", f.Repairs)
 	}
 	return true, nil
 }
@@ -84,7 +84,7 @@ func (t *tick) reopen(ctx context.Context) error {
 		}
 		if listed {
 			t.windows = append(t.windows, w)
-			t.Log.Warn("window opened again: an import of the original failed, or lines were refused", "event", event.TakenOver, "window", w.Number,
+			t.Log.Warn("window opened again: an import of the original failed, or lines were refused or not imported", "event", event.TakenOver, "window", w.Number,
 				"since", ledger.FormatInstant(w.Since), "till", ledger.FormatInstant(w.Till))
 		}
 	}

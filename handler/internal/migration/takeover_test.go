@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/handler/internal/staging"
 	"fhirmigration/sandbox/fhirservice"
 )
 
@@ -162,6 +163,22 @@ func TestTakeOver(t *testing.T) {
 			o.forgets(j)
 			o.chunkRow(3, day(30), nil)
 		}},
+		"a closed window, the row of a payload was overwritten": {leave: func(o *original) {
+			o.closedShort(o.exported(2, 20, 30))
+			o.chunkRow(3, day(30), nil)
+		}},
+		"a closed window without figures, the row of a payload was overwritten": {leave: func(o *original) {
+			j := o.exported(2, 20, 30)
+			o.closedShort(j)
+			delete(j.row, "TotalExportResourceCount")
+			o.save(j)
+			o.chunkRow(3, day(30), nil)
+		}},
+		"a request body that was cut off": {leave: func(o *original) {
+			j := o.exported(2, 20, 30)
+			o.blob("import-"+j.id, payloadName(2), []byte(`{"resourceType":"Parameters","parameter":[{"name":"input","part":[{"na`))
+			o.chunkRow(3, day(20), nil)
+		}, again: []string{third}, jobs: 1},
 		"a closed window hides refused lines": {leave: func(o *original) {
 			o.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, Times: 1, RefuseLines: 1})
 			j := o.done(2, 20, 30)
@@ -225,6 +242,16 @@ func TestTakeOver(t *testing.T) {
 			o.checkTakenOver(test)
 		})
 	}
+}
+
+// closedShort closes a window of two payloads of which only the first was posted. The second one's row, which said so, is not there: a
+// row of another payload, or of a window, has its key.
+func (o *original) closedShort(j *job) {
+	o.t.Helper()
+	first := o.post(j, 1)
+	maps.Copy(j.row, map[string]any{"IsImportRunning": "Completed", "IsImportComplete": true, "importContentLocation": first, "ImportNo": payloadName(1),
+		"IsProcessed": true, "CompletedCount": 2, "TotalImportResourceCount": o.imported(first)})
+	o.save(j)
 }
 
 // checkTakenOver looks at what is left when a migration that was taken over has ended: every line of the windows closed by us in their
@@ -306,6 +333,90 @@ func TestTakeOverPostsTheSameBytes(t *testing.T) {
 	}
 	o.run(originalEnd)
 	o.wantEqual()
+}
+
+// A window of which one request body of two was saved is looked at twice: first the source does not know its export for once, and cannot be counted, then
+// it gives the manifest. No file is forgotten over it.
+func TestTakeOverLooksTwice(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, rigOptions{})
+	o.done(0, 0, 10)
+	o.done(1, 10, 20)
+	j := o.exported(2, 20, 30)
+	if _, err := o.blobs.DeleteBlob(t.Context(), "import-"+j.id, payloadName(2), nil); err != nil {
+		t.Fatal(err)
+	}
+	j.row["PayloadCount"] = 1
+	o.save(j)
+	o.chunkRow(3, day(20), nil)
+	o.source.Inject(fhirservice.Fault{Kind: fhirservice.ExportStatus, Times: 1, Status: http.StatusNotFound, Code: "not-found"})
+	for _, k := range []fhirservice.Operation{fhirservice.Count, fhirservice.HistoryCount} {
+		o.source.Inject(fhirservice.Fault{Kind: k, Times: 1, Status: http.StatusServiceUnavailable})
+	}
+	exports := len(o.exportCalls())
+	o.run(originalEnd)
+	o.wantEqual()
+	if got := o.exportedAfter(exports); !slices.Equal(got, []string{rest}) {
+		t.Errorf("exported after the takeover: %v", got)
+	}
+	if w := o.window(2); w.Phase() != ledger.Done || w.ExportedLines() != int64(j.lines) {
+		t.Errorf("%s is %s: %d lines of %d", w.Name(), w.Phase(), w.ExportedLines(), j.lines)
+	}
+}
+
+// Files that a look has listed without their lines stay listed so, when it dies before the row says it and the next one has the manifest: the window
+// is balanced as a whole, against what the original counted of its export.
+func TestTakeOverListedWithoutLines(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, rigOptions{})
+	o.done(0, 0, 10)
+	o.done(1, 10, 20)
+	j := o.exported(2, 20, 30)
+	bodies, err := o.Staging.OriginalPayloads(t.Context(), j.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Staging.PutTakenOver(t.Context(), j.id, staging.TakenOver{Payloads: bodies[:1]}); err != nil {
+		t.Fatal(err)
+	}
+	o.chunkRow(3, day(20), nil)
+	o.run(originalEnd)
+	w := o.window(2)
+	if w.Phase() != ledger.Held || !strings.Contains(w.HeldReason, "retry the window") {
+		t.Fatalf("%s is %s (%s): %d lines of %d", w.Name(), w.Phase(), w.HeldReason, w.ExportedLines(), j.lines)
+	}
+	if _, err := o.RetryWindow(t.Context(), 2, somebody); err != nil {
+		t.Fatal(err)
+	}
+	o.run(originalEnd)
+	o.wantEqual()
+}
+
+// A window whose payloads are waited for, as something of it cannot be read for now, can be exported again by an operator.
+func TestRetryAWindowThatIsAdopted(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, rigOptions{})
+	o.done(0, 0, 10)
+	o.done(1, 10, 20)
+	o.exported(2, 20, 30)
+	o.chunkRow(3, day(20), nil)
+	o.source.Inject(fhirservice.Fault{Kind: fhirservice.ExportStatus, Status: http.StatusServiceUnavailable})
+	if _, err := o.ExportStep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if w := o.window(2); w.Phase() != ledger.Adopting {
+		t.Fatalf("%s is %s", w.Name(), w.Phase())
+	}
+	exports := len(o.exportCalls())
+	if w, err := o.RetryWindow(t.Context(), 2, somebody); err != nil || w.Phase() != ledger.Planned {
+		t.Fatalf("retried: %v, %s", err, w.Phase())
+	}
+	o.source.ClearFaults()
+	o.run(originalEnd)
+	o.wantEqual()
+	if got, want := o.exportedAfter(exports), []string{third, rest}; !slices.Equal(got, want) {
+		t.Errorf("exported after the retry: %v, want %v", got, want)
+	}
 }
 
 // What the original exported as it is, is not imported where de-identified data was asked for: it is exported again, and nothing of it is posted.

@@ -37,6 +37,9 @@ func (t TakenOver) Files() (files []File) {
 	return files
 }
 
+// ErrNoRequest: a request body that the original saved is none, as one that was cut off.
+var ErrNoRequest = errors.New("a saved request body is not that of an import")
+
 const takenOverBlob = "taken_over.json"
 
 // originalContainers are where the original keeps the request bodies of an export: those that it has not posted, and those that it has.
@@ -49,7 +52,7 @@ func originalContainers(exportID string) ([]string, error) {
 }
 
 // OriginalPayloads reads the request bodies that the original saved for an export, in the order of their numbers. A body that is in both
-// containers counts once: it is copied to the second before it is deleted from the first. Counts of files are Unknown.
+// containers counts once: it is copied to the second before it is deleted from the first. Counts of files are Unknown. ErrNoRequest.
 func (s *Store) OriginalPayloads(ctx context.Context, exportID string) (all []OriginalPayload, _ error) {
 	containers, err := originalContainers(exportID)
 	if err != nil {
@@ -76,7 +79,7 @@ func (s *Store) OriginalPayloads(ctx context.Context, exportID string) (all []Or
 			}
 			files, err := filesIn(body)
 			if err != nil {
-				return nil, wrap("read", container, name, err)
+				return nil, wrap("read", container, name, fmt.Errorf("%w: %w", ErrNoRequest, err))
 			}
 			all = append(all, OriginalPayload{name, files})
 		}
