@@ -11,7 +11,7 @@ import (
 )
 
 // De-identified export is fail-closed: the version of its configuration is pinned with the settings when planning begins, each export names it, and
-// where it is missing or another one nothing is begun. What was not exported that way is not imported.
+// where it is missing or another one nothing is begun. What was not exported that way, with the version that is pinned, is not imported.
 
 // anonymizationPin is the name under which the ETag of the configuration is pinned.
 const anonymizationPin = "ETag of ConfigFile"
@@ -55,26 +55,43 @@ func (t *tick) exportRequest(w ledger.Window) (fhir.ExportRequest, error) {
 	return r, nil
 }
 
-// identified says why what a manifest lists may not be imported: it was asked for to be de-identified, and was exported as it is.
+// identified says why what a manifest lists may not be imported: it was asked for to be de-identified, and was exported as it is, or with another
+// version of the configuration than the one that is pinned, which an operator has accepted since.
 func (t *tick) identified(m staging.Manifest) (reason string) {
-	if t.Settings.IsExportDeidentified && !m.AnonymizedBy(t.Settings.AnonymizationFile()) {
-		return fmt.Sprintf("the export was not de-identified with %s", t.Settings.AnonymizationFile())
+	file, etag := t.Settings.AnonymizationFile(), t.chunk.Pinned[anonymizationPin]
+	if t.Settings.IsExportDeidentified && !m.AnonymizedBy(file, etag) {
+		return fmt.Sprintf("the export was not de-identified with %s in its version of now, ETag %q", file, etag)
 	}
 	return ""
 }
 
-// holdIdentified holds a window whose files are not to be imported.
-func (t *tick) holdIdentified(ctx context.Context, w ledger.Window) (_ ledger.Window, held bool, _ error) {
+// identifiedExport is identified for the export with an id, of which there may be no manifest: the original kept none.
+func (t *tick) identifiedExport(ctx context.Context, exportID string) (reason string, _ error) {
 	if !t.Settings.IsExportDeidentified {
-		return w, false, nil
+		return "", nil
 	}
-	m, err := t.Staging.Manifest(ctx, w.ExportID)
+	m, err := t.Staging.Manifest(ctx, exportID)
+	if errors.Is(err, staging.ErrNotFound) {
+		return "the export has no manifest: it is not known to be de-identified", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return t.identified(m), nil
+}
+
+// holdIdentified holds a window whose files are not to be imported. Imports of it that run are followed to their end first: a window that is held is
+// not asked for, and cannot be retried while one may run.
+func (t *tick) holdIdentified(ctx context.Context, w ledger.Window) (_ ledger.Window, held bool, _ error) {
+	reason, err := t.identifiedExport(ctx, w.ExportID)
 	if err != nil {
 		return w, false, fmt.Errorf("%s: %w", w.Name(), err)
 	}
-	reason := t.identified(m)
 	if reason == "" {
 		return w, false, nil
+	}
+	if countPosted(w) > 0 {
+		return w, true, nil
 	}
 	next, moveErr := w.Hold(fmt.Sprintf("%s: retry it (POST /api/Windows/%d/retry), then it is exported again", reason, w.Number), t.Clock())
 	next, _, err = t.save(ctx, w, next, moveErr)

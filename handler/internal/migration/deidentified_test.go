@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -95,4 +96,112 @@ func TestT05WhatWasExportedBeforeIsNotImported(t *testing.T) {
 	}
 	r.run(rangeEnd)
 	r.wantRedacted()
+}
+
+// T5: the configuration is mended, and the new version accepted, while what was exported with the old one waits to be imported. None of that is
+// imported: it is held until an operator has it exported again.
+func TestT05WhatWasExportedWithAnOldConfigurationIsNotImported(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=4", "MaxParallelExports=1", "IsExportDeidentified=true", "ConfigFile=t05-mended"}, rangeRun...)})
+	r.load(60, day(1), 48*time.Hour)
+	r.putConfiguration("t05-mended.json", "{}")
+	for range 5 { // nothing is imported yet
+		if _, err := r.ExportStep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.clock.advance(3 * time.Minute)
+	}
+	exported := 0
+	for _, w := range r.allWindows() {
+		if w.Phase() == ledger.Exported {
+			exported++
+		}
+	}
+	if exported == 0 {
+		t.Fatal("no window is exported: the test shows nothing")
+	}
+	r.putConfiguration("t05-mended.json", `{"fhirPathRules":[{"path":"Patient.name","method":"redact"}]}`)
+	if _, err := r.AcceptSettings(t.Context(), somebody); err != nil {
+		t.Fatal(err)
+	}
+	for range 6 {
+		r.tick()
+	}
+	held := 0
+	for _, w := range r.allWindows() {
+		if w.Phase() == ledger.Held && strings.Contains(w.HeldReason, fmt.Sprintf("POST /api/Windows/%d/retry", w.Number)) {
+			held++
+			if _, err := r.RetryWindow(t.Context(), w.Number, somebody); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if held != exported {
+		t.Errorf("%d windows are held, %d were exported with the old configuration", held, exported)
+	}
+	r.run(rangeEnd)
+	r.wantRedacted()
+}
+
+// A window with an import that runs is not held for what it was exported with before that has ended: then it can be retried.
+func TestT05AnImportThatRunsIsFollowedFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{source: fhirservice.Options{LinesPerFile: 5}, destination: fhirservice.Options{ImportTime: func(int) time.Duration { return 5 * time.Minute }},
+		settings: append([]string{"PayloadCount=1", "FileCount=1", "IsExportDeidentified=true", "ConfigFile=t05-runs"}, rangeRun...)})
+	r.load(10, day(1), time.Hour)
+	r.putConfiguration("t05-runs.json", "{}")
+	for range 10 {
+		if r.tick(); r.window(1).Phase() == ledger.Importing {
+			break
+		}
+	}
+	r.putConfiguration("t05-runs.json", `{"fhirPathRules":[]}`)
+	r.Migration = r.handler("PayloadCount=2") // there is room for the next one
+	if _, err := r.AcceptSettings(t.Context(), somebody); err != nil {
+		t.Fatal(err)
+	}
+	r.tick()
+	if w := r.window(1); w.Phase() != ledger.Importing {
+		t.Fatalf("while the import runs it is %s", w.Phase())
+	}
+	for range 5 {
+		r.tick()
+	}
+	if w := r.window(1); w.Phase() != ledger.Held || w.CompletedCount != 1 || r.calls(r.destination, fhirservice.Import) != 1 {
+		t.Fatalf("it is %s: %+v", w.Phase(), w.Payloads)
+	}
+	if _, err := r.RetryWindow(t.Context(), 1, somebody); err != nil {
+		t.Fatal(err)
+	}
+	r.run(rangeEnd)
+	r.wantRedacted()
+}
+
+// What was exported before de-identification was switched on is held when there is no manifest that says how it was exported, too: the original kept none,
+// and the source does not know the export any more.
+func TestDeidentifiedWithoutAManifest(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, rigOptions{})
+	o.putConfiguration("no-manifest.json", "{}")
+	o.forgets(o.exported(0, 0, 10))
+	o.chunkRow(1, day(0), nil)
+	if _, err := o.ExportStep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if w := o.window(0); w.Phase() != ledger.Exported {
+		t.Fatalf("%s is %s", w.Name(), w.Phase())
+	}
+	o.Migration = o.handler("IsExportDeidentified=true", "ConfigFile=no-manifest")
+	if _, err := o.AcceptSettings(t.Context(), somebody); err != nil {
+		t.Fatal(err)
+	}
+	o.tick()
+	if w := o.window(0); w.Phase() != ledger.Held || !strings.Contains(w.HeldReason, "not known to be de-identified") {
+		t.Fatalf("%s is %s: %s", w.Name(), w.Phase(), w.HeldReason)
+	}
+	if _, err := o.RetryWindow(t.Context(), 0, somebody); err != nil {
+		t.Fatal(err)
+	}
+	o.run(originalEnd)
+	o.wantRedacted()
 }

@@ -24,8 +24,12 @@ func (s *Store) AnonymizationETag(ctx context.Context, file string) (string, err
 	return etag, err
 }
 
-// AnonymizedBy says whether the export was asked to de-identify with a configuration.
-func (m Manifest) AnonymizedBy(file string) bool {
+// AnonymizedBy says whether the export was asked to de-identify with a configuration in one version of it, as AnonymizationETag gives it.
+func (m Manifest) AnonymizedBy(file, etag string) bool {
 	u, err := url.Parse(m.Request)
-	return err == nil && file != "" && u.Query().Get("_anonymizationConfig") == file
+	if err != nil || file == "" || etag == "" {
+		return false
+	}
+	q := u.Query()
+	return q.Get("_anonymizationConfig") == file && q.Get("_anonymizationConfigEtag") == etag
 }

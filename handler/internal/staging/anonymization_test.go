@@ -45,15 +45,20 @@ func TestAnonymizedBy(t *testing.T) {
 	t.Parallel()
 	for request, want := range map[string]bool{
 		"https://s/$export?_container=anonymization&_anonymizationConfig=a.json&_anonymizationConfigEtag=1": true,
+		"https://s/$export?_container=anonymization&_anonymizationConfig=a.json&_anonymizationConfigEtag=2": false,
+		"https://s/$export?_container=anonymization&_anonymizationConfig=a.json":                            false,
 		"https://s/$export?_anonymizationConfig=b.json":                                                     false,
 		"https://s/$export?_since=2024-01-01":                                                               false,
 		"":                                                                                                  false,
 	} {
-		if got := (Manifest{Request: request}).AnonymizedBy("a.json"); got != want {
+		if got := (Manifest{Request: request}).AnonymizedBy("a.json", "1"); got != want {
 			t.Errorf("%s: %v", request, got)
 		}
 	}
-	if (Manifest{Request: "https://s/$export"}).AnonymizedBy("") {
+	if (Manifest{Request: "https://s/$export"}).AnonymizedBy("", "") {
 		t.Error("an export without a configuration is taken for one with a configuration without a name")
+	}
+	if (Manifest{Request: "https://s/$export?_anonymizationConfig=a.json"}).AnonymizedBy("a.json", "") {
+		t.Error("an export without a version is taken for one of a version that is not known")
 	}
 }
