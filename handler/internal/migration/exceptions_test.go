@@ -3,6 +3,8 @@ package migration
 import (
 	"bytes"
 	"errors"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +106,96 @@ func TestARefusedLineIsTakenWhenItIsPostedAgain(t *testing.T) {
 		}
 	}
 	r.wantEqual()
+}
+
+// refusedLine is a migration that has ended with one line refused for no reason.
+func refusedLine(t *testing.T, settings ...string) (*rig, ledger.Exception) {
+	t.Helper()
+	r := newRig(t, rigOptions{settings: append(settings, rangeRun...)})
+	r.load(20, day(1), time.Hour)
+	r.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, Times: 1, RefuseLines: 1})
+	for _, s := range settings {
+		if file, ok := strings.CutPrefix(s, "ConfigFile="); ok {
+			r.putConfiguration(file, "{}")
+		}
+	}
+	r.run(rangeEnd)
+	rows := r.exceptionRows()
+	if len(rows) != 1 {
+		t.Fatalf("exceptions: %+v", rows)
+	}
+	return r, rows[0]
+}
+
+// A line is not posted again while settings that must not change half-way differ: it would go elsewhere, or as another import than the rest.
+func TestARefusedLineIsNotPostedWithChangedSettings(t *testing.T) {
+	t.Parallel()
+	r, e := refusedLine(t)
+	other, err := startService(t.Context(), fhirservice.Options{Clock: r.clock.now, StorageConnectionString: emulator.ConnectionString()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	for _, changed := range [][]string{{"DestinationUri=" + other.URL()}, {"SourceUri=" + other.URL()}, {"ImportMode=InitialLoad"}, {"IsExportDeidentified=true", "ConfigFile=x.json"}} {
+		posts := r.calls(r.destination, fhirservice.Import)
+		name, _, _ := strings.Cut(changed[0], "=")
+		_, err := r.handler(changed...).RetryException(t.Context(), e.ID)
+		r.wantNotNow(name, err, name+" was")
+		if n := r.calls(other, fhirservice.Import) + r.calls(r.destination, fhirservice.Import) - posts; n != 0 {
+			t.Errorf("with another %s it is posted", name)
+		}
+	}
+	if now := r.exceptionRows()[0]; now.Posts != 0 || now.State != ledger.ExceptionOpen {
+		t.Errorf("%+v", now)
+	}
+}
+
+// A line that was exported with a de-identification configuration that is not the one any more is not posted again.
+func TestARefusedLineOfAnOldConfigurationIsNotPosted(t *testing.T) {
+	t.Parallel()
+	r, e := refusedLine(t, "IsExportDeidentified=true", "ConfigFile=refused-line.json")
+	r.putConfiguration("refused-line.json", `{"fhirPathRules":[]}`)
+	if _, err := r.AcceptSettings(t.Context(), somebody); err != nil {
+		t.Fatal(err)
+	}
+	posts := r.calls(r.destination, fhirservice.Import)
+	_, err := r.RetryException(t.Context(), e.ID)
+	r.wantNotNow("with another configuration", err, "not de-identified with refused-line.json")
+	if n := r.calls(r.destination, fhirservice.Import) - posts; n != 0 {
+		t.Error("it is posted")
+	}
+}
+
+// An import that has taken another file than that of the line, as its result says, has not taken the line.
+func TestARefusedLineIsTakenWhenTheResultNamesIt(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		output string
+		want   ledger.ExceptionState
+	}{
+		"another file": {`{"type":"Patient","count":1,"inputUrl":"https://elsewhere.blob.core.windows.net/export/Patient-1-1.ndjson"}`, ledger.ExceptionOpen},
+		"two files":    {`{"type":"Patient","count":1,"inputUrl":"https://elsewhere.blob.core.windows.net/export/Patient-1-1.ndjson"},{"type":"Patient","count":0,"inputUrl":%q}`, ledger.ExceptionOpen},
+		"its file":     {`{"type":"Patient","count":1,"inputUrl":%q}`, ledger.ExceptionImported},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, e := refusedLine(t)
+			if _, err := r.RetryException(t.Context(), e.ID); err != nil {
+				t.Fatal(err)
+			}
+			posted := e.File[:strings.LastIndex(e.File, "/")+1] + "exception_" + e.ID + "_post_1.ndjson"
+			output := strings.ReplaceAll(test.output, "%q", strconv.Quote(posted))
+			r.destination.Inject(fhirservice.Fault{Kind: fhirservice.ImportStatus, Times: 1, Status: http.StatusOK, ContentType: "application/fhir+json",
+				Body: `{"transactionTime":"2025-01-01T00:00:00Z","request":"x","output":[` + output + `],"error":[]}`})
+			r.clock.advance(2*time.Minute + time.Second)
+			if _, err := r.ImportStep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.exceptionRows()[0]; got.State != test.want || test.want == ledger.ExceptionOpen && !strings.Contains(got.Reason, posted) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
 }
 
 // More refused lines than get a row: the others are counted. A log that says less than the books: counted as unknown.

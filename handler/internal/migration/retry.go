@@ -61,7 +61,8 @@ func (m *Migration) AcceptException(ctx context.Context, id, by, note string) (l
 }
 
 // RetryException posts the line of an open exception again, alone: as a file of its own beside the one it came from. The
-// import step follows it to its end.
+// import step follows it to its end. It is refused where the line would go to another service than the rest, in another way, or identified
+// where de-identified data was asked for.
 func (m *Migration) RetryException(ctx context.Context, id string) (ledger.Exception, error) {
 	control, err := m.Ledger.Control(ctx)
 	if err != nil {
@@ -72,6 +73,9 @@ func (m *Migration) RetryException(ctx context.Context, id string) (ledger.Excep
 	}
 	e, err := m.exceptionByID(ctx, id)
 	if err != nil {
+		return e, err
+	}
+	if err := m.mayPost(ctx, e); err != nil {
 		return e, err
 	}
 	next, err := e.Posting(m.Clock()) // the number in the body is saved before it is posted
@@ -90,6 +94,29 @@ func (m *Migration) RetryException(ctx context.Context, id string) (ledger.Excep
 	return m.postLine(ctx, e)
 }
 
+// mayPost says why the line of e may not be posted with the settings as they are.
+func (m *Migration) mayPost(ctx context.Context, e ledger.Exception) error {
+	chunk, err := m.Ledger.Chunk(ctx)
+	if err != nil {
+		return err
+	}
+	t := &tick{Migration: m, chunk: chunk}
+	if err := t.pinnedChanged("SourceUri", "DestinationUri", "ImportMode", "IsExportDeidentified"); err != nil {
+		return fmt.Errorf("%w: exception %s is not posted: %w", ErrNotNow, e.ID, err)
+	}
+	reason, err := t.identifiedExport(ctx, e.Export)
+	if err == nil && reason != "" {
+		err = fmt.Errorf("%w: %s", ErrNotNow, reason)
+	}
+	if err != nil {
+		return fmt.Errorf("exception %s is not posted: %w", e.ID, err)
+	}
+	return nil
+}
+
+// postName names the blobs of the last post of e's line.
+func postName(e ledger.Exception) string { return fmt.Sprintf("exception_%s_post_%d", e.ID, e.Posts) }
+
 // postLine posts e's line as an import of its own.
 func (m *Migration) postLine(ctx context.Context, e ledger.Exception) (ledger.Exception, error) {
 	line, err := m.Staging.LineAt(ctx, e.File, e.Line, e.Offset)
@@ -99,7 +126,7 @@ func (m *Migration) postLine(ctx context.Context, e ledger.Exception) (ledger.Ex
 	if err := isLineOf(line, e); err != nil {
 		return e, fmt.Errorf("%w: exception %s: %w", ErrNotNow, e.ID, err)
 	}
-	name := fmt.Sprintf("exception_%s_post_%d", e.ID, e.Posts)
+	name := postName(e)
 	url, err := m.Staging.PutLine(ctx, e.File, name+".ndjson", line)
 	if err != nil {
 		return e, fmt.Errorf("exception %s: %w", e.ID, err)
@@ -167,13 +194,20 @@ func (t *tick) followRetry(ctx context.Context, id string) (over bool, _ error) 
 	if t.Clock().Before(e.NotBefore) {
 		return false, nil
 	}
+	posted, err := staging.LineURL(e.File, postName(e)+".ndjson")
+	if err != nil {
+		return false, fmt.Errorf("exception %s: %w", e.ID, err)
+	}
 	taken, reason := false, ""
 	done, err := t.Destination.PollImport(ctx, e.StatusURL, nil, func(body io.Reader) error {
 		result, err := staging.ReadImportResult(body)
 		if err != nil {
 			return err
 		}
-		taken, reason = result.Lines() > 0 && len(result.Errors) == 0, t.refusedAgain(ctx, result)
+		taken, reason = result.Imported[posted] > 0 && len(result.Errors) == 0, t.refusedAgain(ctx, result)
+		if !taken && reason == "" {
+			reason = "the result of its import does not say that it has taken a line of " + posted
+		}
 		return nil
 	})
 	switch {

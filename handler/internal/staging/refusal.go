@@ -99,16 +99,28 @@ func lineAt(body io.Reader, line, offset int64) ([]byte, error) {
 // PutLine saves one line of an exported file as a file of its own, beside it, to be imported alone. It returns the new file's
 // URL. Saving the same again is harmless.
 func (s *Store) PutLine(ctx context.Context, fileURL, name string, line []byte) (string, error) {
-	container, blobName, err := blobOf(fileURL)
+	container, blobName, url, err := beside(fileURL, name)
 	if err != nil {
 		return "", err
 	}
+	return url, s.exported.put(ctx, container, blobName, bytes.NewReader(append(line, '\n')), overwrite)
+}
+
+// LineURL is the URL that PutLine returns for a name beside an exported file.
+func LineURL(fileURL, name string) (string, error) {
+	_, _, url, err := beside(fileURL, name)
+	return url, err
+}
+
+// beside is where a file of that name is beside the one with that URL.
+func beside(fileURL, name string) (container, blobName, url string, _ error) {
+	container, file, err := blobOf(fileURL)
+	if err != nil {
+		return "", "", "", err
+	}
 	folder := ""
-	if i := strings.LastIndex(blobName, "/"); i >= 0 {
-		folder = blobName[:i+1]
+	if i := strings.LastIndex(file, "/"); i >= 0 {
+		folder = file[:i+1]
 	}
-	if err := s.exported.put(ctx, container, folder+name, bytes.NewReader(append(line, '\n')), overwrite); err != nil {
-		return "", err
-	}
-	return strings.TrimSuffix(fileURL, blobName) + folder + name, nil
+	return container, folder + name, strings.TrimSuffix(fileURL, file) + folder + name, nil
 }
