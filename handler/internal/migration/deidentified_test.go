@@ -109,7 +109,7 @@ func TestT05WhatWasExportedWithAnOldConfigurationIsNotImported(t *testing.T) {
 		if _, err := r.ExportStep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		r.clock.advance(3 * time.Minute)
+		r.clock.Advance(3 * time.Minute)
 	}
 	exported := 0
 	for _, w := range r.allWindows() {

@@ -131,7 +131,7 @@ func refusedLine(t *testing.T, settings ...string) (*rig, ledger.Exception) {
 func TestARefusedLineIsNotPostedWithChangedSettings(t *testing.T) {
 	t.Parallel()
 	r, e := refusedLine(t)
-	other, err := startService(t.Context(), fhirservice.Options{Clock: r.clock.now, StorageConnectionString: emulator.ConnectionString()})
+	other, err := startService(t.Context(), fhirservice.Options{Clock: r.clock.Now, StorageConnectionString: emulator.ConnectionString()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestARefusedLineIsTakenWhenTheResultNamesIt(t *testing.T) {
 			output := strings.ReplaceAll(test.output, "%q", strconv.Quote(posted))
 			r.destination.Inject(fhirservice.Fault{Kind: fhirservice.ImportStatus, Times: 1, Status: http.StatusOK, ContentType: "application/fhir+json",
 				Body: `{"transactionTime":"2025-01-01T00:00:00Z","request":"x","output":[` + output + `],"error":[]}`})
-			r.clock.advance(2*time.Minute + time.Second)
+			r.clock.Advance(2*time.Minute + time.Second)
 			if _, err := r.ImportStep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
