@@ -150,6 +150,26 @@ func TestTypeRowsOfTicksThatDied(t *testing.T) {
 	})
 }
 
+// From some types to the whole system: the others were not migrated at all, so it begins at the beginning, and says so.
+func TestFromSomeTypesToTheWholeSystem(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=1", "ResourceTypes=Account,Patient"}, typeRun...)})
+	r.seed(ward()...)
+	for !r.chunk0().PlannedTill.After(day(40)) {
+		r.tick()
+	}
+	r.Migration = r.handler("IsParallel=true", "ResourceTypes=")
+	changed, err := r.AcceptSettings(t.Context(), operator)
+	if err != nil || !strings.Contains(changed, "all are migrated from the beginning on") {
+		t.Errorf("accepted: %q, %v", changed, err)
+	}
+	r.run(rangeEnd)
+	r.wantEqual()
+	if r.log.with("all types are planned from the beginning") != 1 {
+		t.Error("the log does not say that planning begins again")
+	}
+}
+
 // An operator accepts another mode half-way: nothing is lost from one to the other.
 func TestFromTypeModeToTheWholeSystem(t *testing.T) {
 	t.Parallel()
