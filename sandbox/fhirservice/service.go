@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -123,8 +124,9 @@ func Start(ctx context.Context, o Options) (*Service, error) {
 
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	// Two services may write to one storage account. Numbering from the port keeps the names of their containers and blobs apart.
-	s.schedule = newSchedule(work, s.now, o.Workers, o.Heartbeat, int64(address.Port)*1_000_000)
+	// Services may write to one storage account, one after the other on the same port. Numbering from somewhere by chance keeps the names of
+	// their containers and blobs apart.
+	s.schedule = newSchedule(work, s.now, o.Workers, o.Heartbeat, (1+rand.Int64N(1_000_000_000))*1_000_000)
 
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() {

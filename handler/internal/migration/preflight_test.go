@@ -363,7 +363,7 @@ func TestT12APreflightDiesAtEveryEffect(t *testing.T) {
 	if writes < 12 {
 		t.Fatalf("%d writes", writes)
 	}
-	for n := 1; n <= writes; n += crashEvery {
+	for n := 1; n <= writes; n += 3 * crashEvery {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("write %d, after it: %v", n, after), func(t *testing.T) {
 				t.Parallel()

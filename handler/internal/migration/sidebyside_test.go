@@ -225,7 +225,7 @@ func TestAStepThatIsOverInTheMiddle(t *testing.T) {
 	if calls < 60 {
 		t.Fatalf("%d calls", calls)
 	}
-	for n := 1; n <= calls; n += crashEvery {
+	for n := 1; n <= calls; n += 4 * crashEvery {
 		t.Run(fmt.Sprintf("call %d", n), func(t *testing.T) {
 			t.Parallel()
 			migrate(t, n)
