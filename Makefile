@@ -28,7 +28,7 @@ soak: sandbox/node_modules ## migrate again and again while everything fails tha
 	@bin/sandbox soak
 
 test: lint build sandbox/node_modules ## all tests; none is skipped
-	@report=$$(mktemp); trap 'cat "$$report"; rm -f "$$report"' EXIT; CRASH_REPORT=$$report go test -count=1 -timeout 20m -parallel 4 ./...
+	@report=$$(mktemp); trap 'cat "$$report"; rm -f "$$report"' EXIT; CRASH_REPORT=$$report go test -count=1 -timeout 30m ./...
 
 lint: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
