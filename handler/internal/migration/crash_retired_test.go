@@ -62,8 +62,12 @@ const retiredEvery = 7
 // each of them at another seventh of the effects.
 func TestT12CrashWithARetiredSource(t *testing.T) {
 	t.Parallel()
+	strikeByTurns(t, newWorldsOf(t, retiredScenario()))
+}
+
+// strikeByTurns deals every kind of blow, and each of them at another seventh of the effects.
+func strikeByTurns(t *testing.T, ws *worlds) {
 	began := time.Now()
-	ws := newWorldsOf(t, retiredScenario())
 	var runs atomic.Int64
 	p := ws.inPeace(t, exportFirst)
 	for i, c := range []struct {

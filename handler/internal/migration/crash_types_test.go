@@ -3,9 +3,7 @@ package migration
 import (
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"fhirmigration/sandbox/fhirservice"
 )
@@ -49,20 +47,5 @@ func typeScenario() scenario {
 // the effects.
 func TestT12CrashByType(t *testing.T) {
 	t.Parallel()
-	began := time.Now()
-	ws := newWorldsOf(t, typeScenario())
-	var runs atomic.Int64
-	p := ws.inPeace(t, exportFirst)
-	for i, c := range []struct {
-		b      blow
-		others meanwhile
-	}{{killBefore, nil}, {killAfter, nil}, {loseReply, nil}, {retryEchoed, nil}, {timeOut, nil},
-		{pauseBefore, anotherTicks(exportStep)}, {pauseBefore, anotherTicks(importStep)}, {pauseAfter, anotherTicks(exportStep, importStep)}, {pauseBefore, othersTakeOver}, {pauseBefore, othersFinish}} {
-		t.Run(string(c.b), func(t *testing.T) {
-			ws.strikeEverywhere(t, p, c.b, func(n int) bool { return n%retiredEvery == i%retiredEvery }, &runs, c.others)
-		})
-	}
-	t.Cleanup(func() {
-		reported(t, "%d effects, %d migrations in all (%s)", len(p.effects), runs.Load(), time.Since(began))
-	})
+	strikeByTurns(t, newWorldsOf(t, typeScenario()))
 }

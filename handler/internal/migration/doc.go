@@ -12,7 +12,7 @@
 //	 | | +- too large ----+       |  |                    |                    |
 //	 | +--- attempt failed| <-----+  |                    |                    |
 //	 |                    v          v                    v                    |
-//	 |                 splitting <---+------- more than 100 payloads           |
+//	 |                 splitting <---+------- more payloads than its row takes|
 //	 +-- files gone: exported again <---------------------+--------------------+
 //	held: out of attempts, books that do not balance, or lines that would fail the import. An operator releases it; other windows go on.
 //

@@ -3,7 +3,6 @@ package settings
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -33,19 +32,7 @@ func TestSettingsAreParameters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join("..", "..", "..", "infra", "settings.bicep")
-	if *update {
-		if err := os.WriteFile(file, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the settings are: run go generate ./handler/internal/settings", file)
-	}
+	keepCurrent(t, filepath.Join("..", "..", "..", "infra", "settings.bicep"), want)
 }
 
 // What the templates make of a parameter, the handler reads: Azure Resource Manager writes booleans as True and False, numbers in digits.
