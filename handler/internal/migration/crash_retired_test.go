@@ -55,8 +55,8 @@ func retiredScenario() scenario {
 	}
 }
 
-// retiredEvery is the stride of these: most effects are those of the other scenario.
-const retiredEvery = 7
+// everyTurn is the stride of a blow: most effects are those of the large scenario.
+const everyTurn = 7
 
 // T12, T14 with a source that answers exports alone: the handler is struck at the effects of a small migration, in every way that there is, and in
 // each of them at another seventh of the effects.
@@ -76,7 +76,7 @@ func strikeByTurns(t *testing.T, ws *worlds) {
 	}{{killBefore, nil}, {killAfter, nil}, {loseReply, nil}, {retryEchoed, nil}, {timeOut, nil},
 		{pauseBefore, anotherTicks(exportStep)}, {pauseBefore, anotherTicks(importStep)}, {pauseAfter, anotherTicks(exportStep, importStep)}, {pauseBefore, othersTakeOver}, {pauseBefore, othersFinish}} {
 		t.Run(string(c.b), func(t *testing.T) {
-			ws.strikeEverywhere(t, p, c.b, func(n int) bool { return n%retiredEvery == i%retiredEvery }, &runs, c.others)
+			ws.strikeEverywhere(t, p, c.b, func(n int) bool { return n%everyTurn == i%everyTurn }, &runs, c.others)
 		})
 	}
 	t.Cleanup(func() {
