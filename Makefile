@@ -27,6 +27,10 @@ soak: sandbox/node_modules ## migrate again and again while everything fails tha
 	$(BUILD) -o bin/ ./handler ./sandbox
 	@bin/sandbox soak
 
+# The same flags as those of the build: what it compiled need not be compiled again.
+test lint: export CGO_ENABLED = 0
+test lint: export GOFLAGS := -trimpath $(GOFLAGS)
+
 test: lint build sandbox/node_modules ## all tests; none is skipped
 	@report=$$(mktemp); trap 'cat "$$report"; rm -f "$$report"' EXIT; CRASH_REPORT=$$report go test -count=1 -timeout 30m ./...
 

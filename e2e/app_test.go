@@ -26,8 +26,8 @@ import (
 )
 
 var (
-	emulator *azurite.Server
-	appRoot  string // the function app's folder: host.json, the functions, bin/handler
+	emulators = azurite.Pool{Each: 10} // storage accounts: a migration or two look through what the others left
+	appRoot   string                  // the function app's folder: host.json, the functions, bin/handler
 
 	distFolder string // what make package made: app and app.zip
 )
@@ -46,7 +46,7 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return azurite.RunTests(m.Run, &emulator)
+	return emulators.RunTests(m.Run)
 }
 
 // buildApp makes the package that is published, and unpacks it into folder: what the tests drive is what Azure would run.
@@ -126,12 +126,12 @@ func startApp(t *testing.T, source, destination fhirservice.Options, settings ma
 	tablesMu.Unlock()
 	a.source, a.destination = a.serve(source), a.serve(destination)
 	values := map[string]string{
-		"FUNCTIONS_WORKER_RUNTIME": "custom", "AzureWebJobsStorage": emulator.ConnectionString(),
+		"FUNCTIONS_WORKER_RUNTIME": "custom", "AzureWebJobsStorage": emulators.For(t).ConnectionString(),
 		"ExportTimerSchedule": "0 0 0 1 1 *", "ImportTimerSchedule": "0 0 0 1 1 *", "VerifyTimerSchedule": "0 0 0 1 1 *",
 		"AzureFunctionsJobHost__functionTimeout": "00:00:30", "AZURE_FunctionTimeoutMinutes": "0.5",
 	}
 	for name, value := range map[string]string{
-		"StorageConnectionString": emulator.ConnectionString(),
+		"StorageConnectionString": emulators.For(t).ConnectionString(),
 		"SourceUri":               a.source.URL(), "DestinationUri": a.destination.URL(),
 		"ExportTableName": "export" + a.tables, "ChunkTableName": "chunk" + a.tables, "ExceptionTableName": "exceptions" + a.tables,
 		"ScheduleInterval": "0.001",
@@ -166,7 +166,7 @@ func (a *app) startHost() {
 func (a *app) serve(o fhirservice.Options) *fhirservice.Service {
 	a.t.Helper()
 	var s *fhirservice.Service
-	o.StorageConnectionString = emulator.ConnectionString()
+	o.StorageConnectionString = emulators.For(a.t).ConnectionString()
 	o.Verify = func(token string) error {
 		a.seen(token)
 		if token != "" && token == a.pass.Load() {
@@ -234,7 +234,7 @@ func (a *app) wantEqual() {
 // row reads a row of a table as it stands, nil when it is not there.
 func (a *app) row(table, key string) map[string]any {
 	a.t.Helper()
-	service, err := aztables.NewServiceClientFromConnectionString(emulator.ConnectionString(), nil)
+	service, err := aztables.NewServiceClientFromConnectionString(emulators.For(a.t).ConnectionString(), nil)
 	if err != nil {
 		a.t.Fatal(err)
 	}

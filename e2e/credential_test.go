@@ -86,7 +86,7 @@ func behindGateways(t *testing.T, settings map[string]string) (*app, *authority)
 	entra := startAuthority(t)
 	var a *app
 	start := func(path string, verify func(string) error) *fhirservice.Service {
-		s, err := fhirservice.Start(t.Context(), fhirservice.Options{BasePath: path, Verify: verify, StorageConnectionString: emulator.ConnectionString()})
+		s, err := fhirservice.Start(t.Context(), fhirservice.Options{BasePath: path, Verify: verify, StorageConnectionString: emulators.For(t).ConnectionString()})
 		if err != nil {
 			t.Fatal(err)
 		}

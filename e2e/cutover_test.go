@@ -47,7 +47,7 @@ func TestCutover(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &certificate); status != http.StatusOK || err != nil || certificate.Totals.Imported == 0 {
 		t.Fatalf("%d %s (%v)", status, body, err)
 	}
-	out, err := exec.CommandContext(t.Context(), "go", "run", "fhirmigration/docs/ledgerhash", "-connection", emulator.ConnectionString(),
+	out, err := exec.CommandContext(t.Context(), "go", "run", "fhirmigration/docs/ledgerhash", "-connection", emulators.For(t).ConnectionString(),
 		"-chunk", "chunk"+a.tables, "-export", "export"+a.tables, "-exceptions", "exceptions"+a.tables).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

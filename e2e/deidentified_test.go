@@ -14,7 +14,7 @@ import (
 // putConfiguration writes a de-identification configuration where the source looks for it.
 func (a *app) putConfiguration(file, content string) {
 	a.t.Helper()
-	client, err := azblob.NewClientFromConnectionString(emulator.ConnectionString(), nil)
+	client, err := azblob.NewClientFromConnectionString(emulators.For(a.t).ConnectionString(), nil)
 	if err != nil {
 		a.t.Fatal(err)
 	}

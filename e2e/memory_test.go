@@ -35,6 +35,7 @@ const (
 // exportOf50000 is a FHIR service whose exports, but for empty ones, are said to be of 50,000 files.
 func exportOf50000(t *testing.T) *httptest.Server {
 	t.Helper()
+	emulator := emulators.For(t)
 	s, err := fhirservice.Start(t.Context(), fhirservice.Options{StorageConnectionString: emulator.ConnectionString(), LinesPerFile: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +75,7 @@ func exportOf50000(t *testing.T) *httptest.Server {
 // importOfAnything is a FHIR service that takes each file of an import as one line, without reading it.
 func importOfAnything(t *testing.T) (front *httptest.Server, sizes func() []int) {
 	t.Helper()
-	s, err := fhirservice.Start(t.Context(), fhirservice.Options{StorageConnectionString: emulator.ConnectionString()})
+	s, err := fhirservice.Start(t.Context(), fhirservice.Options{StorageConnectionString: emulators.For(t).ConnectionString()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 func (a *app) stored() map[string]string {
 	a.t.Helper()
 	all := map[string]string{}
-	tables, err := aztables.NewServiceClientFromConnectionString(emulator.ConnectionString(), nil)
+	tables, err := aztables.NewServiceClientFromConnectionString(emulators.For(a.t).ConnectionString(), nil)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func (a *app) stored() map[string]string {
 			ours["import-"+id], ours["export-"+id] = "", ""
 		}
 	}
-	blobs, err := azblob.NewClientFromConnectionString(emulator.ConnectionString(), nil)
+	blobs, err := azblob.NewClientFromConnectionString(emulators.For(a.t).ConnectionString(), nil)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func (a *app) searchParametersDone() searchParametersState {
 func TestT09SearchParametersEndToEnd(t *testing.T) {
 	t.Parallel()
 	// A destination that asks for no token, so that the test can search it.
-	destination, err := fhirservice.Start(t.Context(), fhirservice.Options{StorageConnectionString: emulator.ConnectionString()})
+	destination, err := fhirservice.Start(t.Context(), fhirservice.Options{StorageConnectionString: emulators.For(t).ConnectionString()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,9 +43,9 @@ func BenchmarkDeepCheckOfAMillion(b *testing.B) {
 		}
 		stageMillion(b, destination)
 		host, err := functionshost.Start(b.Context(), functionshost.Options{Root: appRoot, Settings: map[string]string{
-			"FUNCTIONS_WORKER_RUNTIME": "custom", "AzureWebJobsStorage": emulator.ConnectionString(),
+			"FUNCTIONS_WORKER_RUNTIME": "custom", "AzureWebJobsStorage": emulators.For(b).ConnectionString(),
 			"ExportTimerSchedule": "0 0 0 1 1 *", "ImportTimerSchedule": "0 0 0 1 1 *", "VerifyTimerSchedule": "0 0 0 1 1 *",
-			"AZURE_StorageConnectionString": emulator.ConnectionString(), "AZURE_SourceUri": source.URL(), "AZURE_SourceCredential": "none",
+			"AZURE_StorageConnectionString": emulators.For(b).ConnectionString(), "AZURE_SourceUri": source.URL(), "AZURE_SourceCredential": "none",
 			"AZURE_DestinationUri": destination.URL(), "AZURE_DestinationCredential": "none", "AZURE_ExportTableName": "exportmillion", "AZURE_ChunkTableName": "chunkmillion",
 			"AZURE_ExceptionTableName": "exceptionsmillion", "AZURE_FunctionTimeoutMinutes": "0.2",
 		}})
@@ -117,7 +117,7 @@ func compareMillion(b *testing.B, host *functionshost.Host) (peak int64) {
 // claimed waits until a step is at work on the run.
 func claimed(b *testing.B) {
 	b.Helper()
-	service, err := aztables.NewServiceClientFromConnectionString(emulator.ConnectionString(), nil)
+	service, err := aztables.NewServiceClientFromConnectionString(emulators.For(b).ConnectionString(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func resident(b testing.TB, pid int) int64 {
 // stageMillion writes the files, the manifest and the rows that a migration of a million resources leaves behind, and fills the destination; one resource differs.
 func stageMillion(b *testing.B, destination *fhirservice.Service) {
 	b.Helper()
-	blobs, err := azblob.NewClientFromConnectionString(emulator.ConnectionString(), nil)
+	blobs, err := azblob.NewClientFromConnectionString(emulators.For(b).ConnectionString(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func stageMillion(b *testing.B, destination *fhirservice.Service) {
 		}
 		name := fmt.Sprintf("%s-%d.ndjson", typ, n)
 		put("export-million", name, lines.Bytes())
-		files = append(files, file{typ, emulator.BlobURL() + "/export-million/" + name, linesPerFile})
+		files = append(files, file{typ, emulators.For(b).BlobURL() + "/export-million/" + name, linesPerFile})
 		counts[typ] += linesPerFile
 	}
 	body, _ := json.Marshal(map[string]any{"transactionTime": "x", "request": "y", "output": files, "error": []any{}})
@@ -199,7 +199,7 @@ func stageMillion(b *testing.B, destination *fhirservice.Service) {
 
 func insertRow(b *testing.B, table, key string, columns map[string]any) {
 	b.Helper()
-	service, err := aztables.NewServiceClientFromConnectionString(emulator.ConnectionString(), nil)
+	service, err := aztables.NewServiceClientFromConnectionString(emulators.For(b).ConnectionString(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

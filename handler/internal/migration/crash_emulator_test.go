@@ -14,14 +14,29 @@ import (
 	"fhirmigration/handler/internal/ledger"
 	"fhirmigration/handler/internal/settings"
 	"fhirmigration/handler/internal/staging"
+	"fhirmigration/sandbox/azurite"
 )
 
-// inEmulator makes a world whose tables and blobs are in the storage emulator, which handlers reach by connectionString.
-func (ws *worlds) inEmulator(ctx context.Context, connectionString string) (*world, error) {
+// inEmulator makes a world whose tables and blobs are in a storage emulator.
+func (ws *worlds) inEmulator(ctx context.Context) (*world, error) {
+	server, release, err := emulators.Take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	forget := func() {
+		if err := release(); err != nil {
+			panic(err)
+		}
+	}
+	return ws.inAccount(ctx, server.ConnectionString(), server.ConnectionString(), forget)
+}
+
+// inAccount makes a world whose tables and blobs are in a storage account, which handlers reach by connectionString and the services by account.
+func (ws *worlds) inAccount(ctx context.Context, connectionString, account string, forget func()) (*world, error) {
 	set, n := ws.settings, rigs.Add(1)
 	set.StorageConnectionString = settings.Secret(connectionString)
 	set.ExportTableName, set.ChunkTableName, set.ExceptionTableName = fmt.Sprintf("export%d", n), fmt.Sprintf("chunk%d", n), fmt.Sprintf("exceptions%d", n)
-	return newWorld(ctx, ws.scenario, set, emulator.ConnectionString(), func() {}, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
+	return newWorld(ctx, ws.scenario, set, account, forget, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
 		rows, err := ledger.Open(tableOptions(set))
 		if err != nil {
 			return nil, nil, err
@@ -44,8 +59,7 @@ func TestCrashInTheEmulator(t *testing.T) {
 		for at < len(p.effects)-1 && !b.possible(p.effects[at]) {
 			at++
 		}
-		inEmulator := func(ctx context.Context) (*world, error) { return ws.inEmulator(ctx, emulator.ConnectionString()) }
-		if !strike(t, inEmulator, p, b, at, anotherTicks(exportStep, importStep)) {
+		if !strike(t, ws.inEmulator, p, b, at, anotherTicks(exportStep, importStep)) {
 			t.Fatal("that is enough")
 		}
 		runs++
@@ -61,7 +75,7 @@ type deafProxy struct {
 	lose             int64        // number of the write whose reply is lost, from 1
 }
 
-func newDeafProxy(t *testing.T) *deafProxy {
+func newDeafProxy(t *testing.T, emulator *azurite.Server) *deafProxy {
 	t.Helper()
 	p := &deafProxy{connectionString: emulator.ConnectionString()}
 	for _, endpoint := range []string{emulator.TableURL(), emulator.BlobURL()} {
@@ -92,11 +106,12 @@ func TestT29LostReplyToASave(t *testing.T) {
 	t.Parallel()
 	ws := newWorlds(t)
 	p := ws.inPeace(t, exportFirst)
+	emulator := emulators.For(t)
 	migrate := func(lose int64) (writes int64) {
 		t.Helper()
-		proxy := newDeafProxy(t)
+		proxy := newDeafProxy(t, emulator)
 		proxy.lose = lose
-		w, err := ws.inEmulator(t.Context(), proxy.connectionString)
+		w, err := ws.inAccount(t.Context(), proxy.connectionString, emulator.ConnectionString(), func() {})
 		if err != nil {
 			t.Fatal(err)
 		}

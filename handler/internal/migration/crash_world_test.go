@@ -78,7 +78,8 @@ func newWorlds(t *testing.T) *worlds {
 
 func newWorldsOf(t *testing.T, s scenario) *worlds {
 	t.Helper()
-	set, err := settings.Load(with([]string{"AZURE_StorageConnectionString=" + emulator.ConnectionString(), "AZURE_SourceUri=http://127.0.0.1:1", "AZURE_SourceCredential=none",
+	nowhere := "DefaultEndpointsProtocol=http;AccountName=memory;AccountKey=Y3Jhc2g=;BlobEndpoint=http://127.0.0.1:3/memory;TableEndpoint=http://127.0.0.1:3/memory;"
+	set, err := settings.Load(with([]string{"AZURE_StorageConnectionString=" + nowhere, "AZURE_SourceUri=http://127.0.0.1:1", "AZURE_SourceCredential=none",
 		"AZURE_DestinationUri=http://127.0.0.1:2", "AZURE_DestinationCredential=none"},
 		s.settings...))
 	if err != nil {

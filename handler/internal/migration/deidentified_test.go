@@ -17,7 +17,7 @@ import (
 // putConfiguration writes a de-identification configuration where the source looks for it.
 func (r *rig) putConfiguration(file, content string) {
 	r.t.Helper()
-	account, err := azblob.NewClientFromConnectionString(emulator.ConnectionString(), nil)
+	account, err := azblob.NewClientFromConnectionString(r.emulator.ConnectionString(), nil)
 	if err == nil {
 		if _, err = account.CreateContainer(r.t.Context(), "anonymization", nil); bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
 			err = nil

@@ -18,7 +18,7 @@ func TestT19ThreeThousandMillionLines(t *testing.T) {
 	fhir := func(body string, args ...any) fhirservice.Fault {
 		return fhirservice.Fault{NotFHIR: fmt.Sprintf(body, args...), ContentType: "application/fhir+json"}
 	}
-	files := []string{emulator.BlobURL() + "/export-1/Patient-1-1.ndjson", emulator.BlobURL() + "/export-1/Observation-1-2.ndjson"}
+	files := []string{r.emulator.BlobURL() + "/export-1/Patient-1-1.ndjson", r.emulator.BlobURL() + "/export-1/Observation-1-2.ndjson"}
 	count := fhir(`{"resourceType":"Bundle","type":"searchset","total":%d}`, 2*int64(lines))
 	manifest := fhir(`{"transactionTime":"2025-01-01T00:00:00Z","request":"x","requiresAccessToken":false,"output":[{"type":"Patient","url":%[1]q,"count":%[3]d},{"type":"Observation","url":%[2]q,"count":%[3]d}],"error":[]}`,
 		files[0], files[1], int64(lines))

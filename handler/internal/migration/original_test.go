@@ -47,11 +47,11 @@ func newOriginal(t *testing.T, o rigOptions) *original {
 	o.source.LinesPerFile = 4
 	r := newRig(t, o)
 	r.load(39, day(1), 24*time.Hour)
-	tables, err := aztables.NewServiceClientFromConnectionString(emulator.ConnectionString(), nil)
+	tables, err := aztables.NewServiceClientFromConnectionString(r.emulator.ConnectionString(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	blobs, err := azblob.NewClientFromConnectionString(emulator.ConnectionString(), nil)
+	blobs, err := azblob.NewClientFromConnectionString(r.emulator.ConnectionString(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

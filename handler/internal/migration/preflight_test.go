@@ -285,7 +285,7 @@ func TestALookGoesOnInTheNextTick(t *testing.T) {
 	where := strings.SplitN(w.HeldReason[strings.Index(w.HeldReason, "every finding is in ")+len("every finding is in "):], ".ndjson", 2)[0] + ".ndjson"
 	var told struct{ File, Finding, WhatToDo string }
 	container, name, _ := strings.Cut(where, "/")
-	_ = r.Staging.Lines(t.Context(), emulator.BlobURL()+"/"+container+"/"+name, 0, func(line string) (bool, error) {
+	_ = r.Staging.Lines(t.Context(), r.emulator.BlobURL()+"/"+container+"/"+name, 0, func(line string) (bool, error) {
 		return false, json.Unmarshal([]byte(line), &told)
 	})
 	if !strings.Contains(told.File, "Patient-") || told.Finding != string(preflight.Order) || told.WhatToDo == "" {

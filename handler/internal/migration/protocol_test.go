@@ -122,7 +122,7 @@ func TestAnInsertedWindowIsLookedForBeforeAJump(t *testing.T) {
 func TestARowThatIsNoWindowIsSkipped(t *testing.T) {
 	t.Parallel()
 	r := begun(t, rigOptions{})
-	service, err := aztables.NewServiceClientFromConnectionString(emulator.ConnectionString(), nil)
+	service, err := aztables.NewServiceClientFromConnectionString(r.emulator.ConnectionString(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,11 +24,12 @@ import (
 	"fhirmigration/sandbox/testclock"
 )
 
-var emulator *azurite.Server
+// emulators are the storage accounts of the tests; dozens share one.
+var emulators = azurite.Pool{Each: 40}
 
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(800) // the crash suite runs thousands of small migrations: collecting after each costs half of its time
-	os.Exit(azurite.RunTests(m.Run, &emulator))
+	os.Exit(emulators.RunTests(m.Run))
 }
 
 // day0 is where the data of the tests begin, and start what the clock shows when a test begins, a year later.
@@ -48,6 +49,7 @@ type rig struct {
 	log                 *testLog
 	clock               *testclock.Clock
 	source, destination *fhirservice.Service
+	emulator            *azurite.Server
 	tables              string // suffix of the tables' names
 	environ             []string
 }
@@ -59,9 +61,9 @@ type rigOptions struct {
 
 func newRig(t *testing.T, o rigOptions) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &testLog{t: t}, clock: testclock.New(start), tables: fmt.Sprint(rigs.Add(1))}
+	r := &rig{t: t, log: &testLog{t: t}, clock: testclock.New(start), tables: fmt.Sprint(rigs.Add(1)), emulator: emulators.For(t)}
 	serve := func(o fhirservice.Options) *fhirservice.Service {
-		o.Clock, o.StorageConnectionString = r.clock.Now, emulator.ConnectionString()
+		o.Clock, o.StorageConnectionString = r.clock.Now, r.emulator.ConnectionString()
 		s, err := startService(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
@@ -71,7 +73,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	}
 	r.source, r.destination = serve(o.source), serve(o.destination)
 	r.environ = []string{
-		"AZURE_StorageConnectionString=" + emulator.ConnectionString(),
+		"AZURE_StorageConnectionString=" + r.emulator.ConnectionString(),
 		"AZURE_SourceUri=" + r.source.URL(), "AZURE_SourceCredential=none",
 		"AZURE_DestinationUri=" + r.destination.URL(), "AZURE_DestinationCredential=none",
 		"AZURE_ExportTableName=export" + r.tables, "AZURE_ChunkTableName=chunk" + r.tables, "AZURE_ExceptionTableName=exceptions" + r.tables,

@@ -64,7 +64,7 @@ func (r *rig) fillWithDoneWindows(n int) {
 	if err := r.Ledger.CreateTables(ctx); err != nil {
 		r.t.Fatal(err)
 	}
-	service, err := aztables.NewServiceClientFromConnectionString(emulator.ConnectionString(), nil)
+	service, err := aztables.NewServiceClientFromConnectionString(r.emulator.ConnectionString(), nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func (r *rig) fillWithDoneWindows(n int) {
 func (r *rig) countTableCalls() *atomic.Int64 {
 	r.t.Helper()
 	calls := &atomic.Int64{}
-	target, err := url.Parse(emulator.TableURL())
+	target, err := url.Parse(r.emulator.TableURL())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -107,6 +107,6 @@ func (r *rig) countTableCalls() *atomic.Int64 {
 		proxy.ServeHTTP(w, q)
 	}))
 	r.t.Cleanup(server.Close)
-	r.Migration = r.handler("StorageConnectionString=" + strings.Replace(emulator.ConnectionString(), "TableEndpoint="+target.String(), "TableEndpoint="+server.URL, 1))
+	r.Migration = r.handler("StorageConnectionString=" + strings.Replace(r.emulator.ConnectionString(), "TableEndpoint="+target.String(), "TableEndpoint="+server.URL, 1))
 	return calls
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // prefix is what every setting's name begins with in the environment.
@@ -37,8 +38,8 @@ type problem struct {
 	text    string
 }
 
-// fields lists the settings in the order of the struct.
-func fields() []field {
+// fields lists the settings in the order of the struct. Nobody changes what it returns.
+var fields = sync.OnceValue(func() []field {
 	t := reflect.TypeFor[Settings]()
 	var all []field
 	for i := range t.NumField() {
@@ -47,7 +48,7 @@ func fields() []field {
 		}
 	}
 	return all
-}
+})
 
 // spelling is a setting as it was found in the environment.
 type spelling struct {

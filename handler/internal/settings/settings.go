@@ -2,6 +2,7 @@ package settings
 
 import (
 	"path"
+	"reflect"
 	"strings"
 	"time"
 )
@@ -175,7 +176,7 @@ type Settings struct {
 // Pinned are the settings that must not change half-way, as text by name: changed, some windows would hold more, or something
 // else, than others. Settings that do not matter in the mode at hand are left out.
 func (s Settings) Pinned() map[string]string {
-	all, pinned := s.Redacted(), make(map[string]string)
+	value, pinned := reflect.ValueOf(s), make(map[string]string)
 	for _, f := range fields() {
 		matters := f.tag("pinned") != ""
 		switch f.name {
@@ -185,7 +186,7 @@ func (s Settings) Pinned() map[string]string {
 			matters = s.IsExportDeidentified
 		}
 		if matters {
-			pinned[f.name] = all[f.name]
+			pinned[f.name] = shown(value.Field(f.index).Interface())
 		}
 	}
 	return pinned
