@@ -27,7 +27,7 @@ import (
 
 var (
 	emulators = azurite.Pool{Each: 10} // storage accounts: a migration or two look through what the others left
-	appRoot   string                  // the function app's folder: host.json, the functions, bin/handler
+	appRoot   string                   // the function app's folder: host.json, the functions, bin/handler
 
 	distFolder string // what make package made: app and app.zip
 )
