@@ -41,7 +41,7 @@ func runHandler(mode string) int {
 	case "host":
 		return runHost()
 	case "deaf":
-		select {}
+		block()
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("FUNCTIONS_CUSTOMHANDLER_PORT"))
 	if err != nil {
@@ -49,10 +49,17 @@ func runHandler(mode string) int {
 		return 1
 	}
 	if step(mode) == "mute" {
-		select {}
+		block()
 	}
 	fmt.Fprintln(os.Stderr, http.Serve(listener, http.HandlerFunc(handle)))
 	return 1
+}
+
+// block waits for ever. Where there is no cgo, the runtime would end a process in which nothing can ever happen again.
+func block() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 // runHost is what the test binary does as the handler "host": it hosts the app in the working directory, prints where its handler listens, and waits.
@@ -63,7 +70,8 @@ func runHost() int {
 		return 1
 	}
 	fmt.Println(strings.TrimPrefix(h.worker.current.base, "http://"))
-	select {}
+	block()
+	return 0
 }
 
 // step picks this start's step by counting starts in a file, a byte each.
@@ -154,7 +162,7 @@ func handle(w http.ResponseWriter, r *http.Request) {
 		os.Exit(200)
 	case "/Block", "/api/Block":
 		fmt.Println("blocking")
-		select {}
+		block()
 	case "/Late": // over the timeout of one second, within the grace of two
 		<-time.After(1500 * time.Millisecond)
 		logs("late")
