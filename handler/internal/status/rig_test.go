@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ type rig struct {
 	*Reader
 	t     testing.TB
 	now   time.Time
-	calls int // to tables
+	calls atomic.Int64 // to tables
 	chunk ledger.Chunk
 }
 
@@ -42,7 +43,7 @@ func newRig(t testing.TB, changed ...string) *rig {
 	}
 	r := &rig{t: t, now: begun}
 	rows := ledger.OpenMemory(ledger.NewMemory(), ledger.Options{ExportTable: "export", ChunkTable: "chunk", ExceptionTable: "exceptions", PartitionKey: "p", RowKey: "row"})
-	rows = rows.Gated(func(_ context.Context, _ ledger.Call, do func() error) error { r.calls++; return do() })
+	rows = rows.Gated(func(_ context.Context, _ ledger.Call, do func() error) error { r.calls.Add(1); return do() })
 	every := "*/30 * * * * *"
 	r.Reader = New(Options{
 		Settings: set, Ledger: rows, Clock: func() time.Time { return r.now },

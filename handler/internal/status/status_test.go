@@ -178,7 +178,8 @@ func TestUnknownIsAbsent(t *testing.T) {
 // can be, each with a long story, the page is still small.
 func TestReadsDoNotGrow(t *testing.T) {
 	t.Parallel()
-	var calls, size [2]int
+	var calls [2]int64
+	var size [2]int
 	var r *rig
 	for i, windows := range []int{20, 10_000} {
 		r = newRig(t).begin()
@@ -188,9 +189,9 @@ func TestReadsDoNotGrow(t *testing.T) {
 		r.window(float64(windows)/30, float64(windows+1)/30, r.importing(7))
 		for r.tick().TakenIn > 0 {
 		}
-		r.calls = 0
+		r.calls.Store(0)
 		s := r.read()
-		calls[i], size[i] = r.calls, len(asJSON(t, s))
+		calls[i], size[i] = r.calls.Load(), len(asJSON(t, s))
 		if s.Windows.Done != int64(windows) || s.Summary.Behind != 0 || len(s.Timeline.Stretches) > 201 {
 			t.Errorf("%d windows: %d done, %d not summed up, %d stretches", windows, s.Windows.Done, s.Summary.Behind, len(s.Timeline.Stretches))
 		}

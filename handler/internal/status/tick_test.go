@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,10 +17,10 @@ func TestIdleTickCostsTwoReads(t *testing.T) {
 	r := newRig(t).begin()
 	r.window(0, 30, r.done(1, 0))
 	r.tick()
-	r.calls = 0
+	r.calls.Store(0)
 	r.now = r.now.Add(30 * time.Second)
-	if s := r.tick(); r.calls != 2 || s != (TickSummary{}) {
-		t.Errorf("%d calls: %+v", r.calls, s)
+	if s := r.tick(); r.calls.Load() != 2 || s != (TickSummary{}) {
+		t.Errorf("%d calls: %+v", r.calls.Load(), s)
 	}
 	r.now = r.now.Add(countEvery)
 	if s := r.tick(); !s.Counted {
@@ -46,16 +47,17 @@ func TestNothingIsTakenInBeforePlanning(t *testing.T) {
 func TestTickIsBrokenOff(t *testing.T) {
 	t.Parallel()
 	died := errors.New("it died")
-	for die := 1; ; die++ {
+	for die := int64(1); ; die++ {
 		r := newRig(t).begin()
 		for n := range 5 {
 			r.window(float64(n), float64(n+1), r.done(10, 1))
 		}
-		rows, left := r.Ledger, die
+		rows := r.Ledger
+		var left atomic.Int64 // windows are read side by side
 		for before := range 2 {
-			left = die
+			left.Store(die)
 			r.Ledger = rows.Gated(func(_ context.Context, _ ledger.Call, do func() error) error {
-				if left--; left != 0 {
+				if left.Add(-1) != 0 {
 					return do()
 				}
 				if before == 0 {
@@ -74,7 +76,7 @@ func TestTickIsBrokenOff(t *testing.T) {
 		if got := fmt.Sprint(s.Summary.Behind, len(s.Timeline.Stretches), s.ByType); got != "0 5 [{Patient 50}]" {
 			t.Errorf("broken off at call %d: %s", die, got)
 		}
-		if left > 0 { // it did not make that many calls
+		if left.Load() > 0 { // it did not make that many calls
 			break
 		}
 	}
