@@ -104,6 +104,8 @@ func TestRulesFindWhatIsWrong(t *testing.T) {
 		"a key that is read":                 {"modules/storage.bicep", "output id string = account.id", "output id string = account.listKeys().keys[0].value", "listKeys", ""},
 		"basic publishing":                   {"modules/function-app.bicep", "  name: 'scm'\n  properties: {\n    allow: false", "  name: 'scm'\n  properties: {\n    allow: true", "properties.allow is true", ""},
 		"plain http":                         {"modules/function-app.bicep", "httpsOnly: true", "httpsOnly: false", "httpsOnly is false", ""},
+		"publishing from anywhere":           {"modules/function-app.bicep", "  scmIpSecurityRestrictionsUseMain: true // publishing is bounded as calls are\n", "", "scmIpSecurityRestrictionsUseMain", ""},
+		"what Flex Consumption refuses":      {"modules/function-app.bicep", "  http20Enabled: true\n", "  http20Enabled: true\n  ftpsState: 'Disabled'\n", "refuses a site with ftpsState", ""},
 		"old TLS":                            {"modules/storage.bicep", "'TLS1_2'", "'TLS1_0'", "TLS1_0", ""},
 		"a secret in an app setting":         {"main.bicep", "'@Microsoft.KeyVault(VaultName=${vault[?8] ?? ''};SecretName=${clientSecretName})'", "clientSecretName", "no Key Vault reference", ""},
 		"files removed unasked":              {"main.bicep", "param retentionDays int = 0", "param retentionDays int = 30", "without being asked", ""},

@@ -191,7 +191,7 @@ module storage 'modules/storage.bicep' = {
     deidentified: deidentified
     configFile: settings.?ConfigFile ?? ''
     closed: privateNetwork
-    trustedResourceIds: exportElsewhere || !ownState ? [] : concat(workspaceIds, apiForFhirIds)
+    trustedResourceIds: toLower(exportAccountName) == accountName ? concat(workspaceIds, apiForFhirIds) : []
   }
 }
 

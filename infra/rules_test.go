@@ -214,14 +214,39 @@ func checkKeys(templates map[string]*template) (findings []string) {
 			findings = append(findings, "there is no "+m.resource)
 		}
 	}
-	site := templates["modules/function-app.bicep"].vars["siteConfig"].last()
-	for name, want := range map[string]string{"minTlsVersion": "'1.2'", "scmMinTlsVersion": "'1.2'", "ftpsState": "'Disabled'"} {
-		if got := site.property(name).text(); got != want {
-			findings = append(findings, fmt.Sprintf("modules/function-app.bicep: %s is %s, must be %s", name, got, want))
-		}
-	}
+	findings = append(findings, checkSite(templates["modules/function-app.bicep"])...)
 	if secret := templates["main.bicep"].root; regexp.MustCompile(`AZURE_ClientSecret: '@Microsoft\.KeyVault\(`).FindString(secret.Text) == "" {
 		findings = append(findings, "main.bicep: AZURE_ClientSecret is no Key Vault reference")
+	}
+	return findings
+}
+
+// refusedByFlex are properties of a site that Flex Consumption answers with 400 ("for Flex Consumption sites is invalid"), whatever they say.
+var refusedByFlex = []string{"alwaysOn", "ftpsState", "functionAppScaleLimit", "functionsRuntimeScaleMonitoringEnabled", "linuxFxVersion", "netFrameworkVersion",
+	"preWarmedInstanceCount", "use32BitWorkerProcess", "windowsFxVersion"}
+
+// checkSite finds what lets callers in that should not get in, and what keeps a site from being made.
+func checkSite(t *template) (findings []string) {
+	both, dedicated := t.vars["siteConfig"].last(), t.vars["dedicatedSiteConfig"].last()
+	for _, m := range []struct {
+		of          *node
+		name, value string
+	}{
+		{both, "minTlsVersion", "'1.2'"},
+		{both, "scmMinTlsVersion", "'1.2'"},
+		{both, "ipSecurityRestrictionsDefaultAction", "empty(allowedIpRanges) ? 'Allow' : 'Deny'"},
+		{both, "scmIpSecurityRestrictionsUseMain", "true"},
+		{dedicated, "ftpsState", "'Disabled'"},
+		{dedicated, "alwaysOn", "true"},
+	} {
+		if got := m.of.property(m.name).text(); got != m.value {
+			findings = append(findings, fmt.Sprintf("%s: %s is %q, must be %q", t.file, m.name, got, m.value))
+		}
+	}
+	for _, name := range refusedByFlex {
+		if both.property(name) != nil {
+			findings = append(findings, fmt.Sprintf("%s: Flex Consumption refuses a site with %s", t.file, name))
+		}
 	}
 	return findings
 }
