@@ -154,13 +154,18 @@ func checkEvents(templates map[string]*template, folder string) (findings []stri
 	if err != nil {
 		return []string{err.Error()}
 	}
+	return events.checkQueries(templates, folder)
+}
+
+// checkQueries compares every alert, and every tile of the workbook in folder, with what is logged.
+func (l logged) checkQueries(templates map[string]*template, folder string) (findings []string) {
 	alerts := templates["modules/monitoring.bicep"].vars["alerts"].last()
 	alertQueries := 0
 	alerts.walk(func(n *node) bool {
 		if query := n.property("query"); query != nil {
 			alertQueries++
 			where := "the alert " + n.property("name").text()
-			findings = append(findings, events.check(where, query.Text)...)
+			findings = append(findings, l.check(where, query.Text)...)
 			if lasts := n.property("lasts").text(); toldOnce.MatchString(query.Text) && lasts != "false" {
 				findings = append(findings, where+" is resolved when nobody logs it any more, but it is logged once")
 			}
@@ -187,7 +192,7 @@ func checkEvents(templates map[string]*template, folder string) (findings []stri
 	for _, item := range workbook.Items {
 		if strings.HasPrefix(item.Content.Query, "traces") {
 			tiles++
-			findings = append(findings, events.check("the tile "+item.Name, item.Content.Query)...)
+			findings = append(findings, l.check("the tile "+item.Name, item.Content.Query)...)
 		}
 	}
 	if tiles < 10 {
