@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -56,7 +57,36 @@ func readEvents(root string) (logged, error) {
 		})
 		return nil
 	})
+	if err == nil {
+		err = found.readSummary(root)
+	}
 	return found, err
+}
+
+// step is what stands for the events in a query of the summaries that timers end with: they have none.
+const step = "step"
+
+// readSummary notes what a step's summary says, and of which steps there are some.
+func (l logged) readSummary(root string) error {
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "handler", "internal", "migration", "migration.go"), nil, 0)
+	if err != nil {
+		return err
+	}
+	summary := &lines{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if t, ok := n.(*ast.TypeSpec); ok && t.Name.Name == "Summary" {
+			for _, field := range t.Type.(*ast.StructType).Fields.List {
+				if field.Tag != nil {
+					tag, _ := stringOf(field.Tag)
+					name, _, _ := strings.Cut(reflect.StructTag(tag).Get("json"), ",")
+					summary.properties = append(summary.properties, name)
+				}
+			}
+		}
+		return true
+	})
+	l[step] = summary
+	return nil
 }
 
 // add notes a call that logs an event: log.Info(message, "event", event.Export, "window", n, ...).
@@ -109,7 +139,9 @@ func stringOf(e ast.Expr) (string, bool) {
 var (
 	eventTest    = regexp.MustCompile(`tostring\(line\.event\) (?:==|in) (\([^)]*\)|'[^']*')`)
 	messageTest  = regexp.MustCompile(`tostring\(line\.msg\) (?:==|in) (\([^)]*\)|'[^']*')`)
+	stepTest     = regexp.MustCompile(`tostring\(line\.step\) == 'export'`)
 	propertyTest = regexp.MustCompile(`line\.(\w+)`)
+	toldOnce     = regexp.MustCompile(`'(Held|ExportRetries)'`) // what is logged when it begins, and not while it lasts
 	quotedName   = regexp.MustCompile(`'([^']*)'`)
 )
 
@@ -122,16 +154,25 @@ func checkEvents(templates map[string]*template, folder string) (findings []stri
 	if err != nil {
 		return []string{err.Error()}
 	}
+	return events.checkQueries(templates, folder)
+}
+
+// checkQueries compares every alert, and every tile of the workbook in folder, with what is logged.
+func (l logged) checkQueries(templates map[string]*template, folder string) (findings []string) {
 	alerts := templates["modules/monitoring.bicep"].vars["alerts"].last()
 	alertQueries := 0
 	alerts.walk(func(n *node) bool {
 		if query := n.property("query"); query != nil {
 			alertQueries++
-			findings = append(findings, events.check("the alert "+n.property("name").text(), query.Text)...)
+			where := "the alert " + n.property("name").text()
+			findings = append(findings, l.check(where, query.Text)...)
+			if lasts := n.property("lasts").text(); toldOnce.MatchString(query.Text) && lasts != "false" {
+				findings = append(findings, where+" is resolved when nobody logs it any more, but it is logged once")
+			}
 		}
 		return true
 	})
-	if alertQueries < 4 {
+	if alertQueries < 5 {
 		findings = append(findings, fmt.Sprintf("there are %d alerts", alertQueries))
 	}
 	content, err := os.ReadFile(filepath.Join(folder, "modules", "workbook.json"))
@@ -151,7 +192,7 @@ func checkEvents(templates map[string]*template, folder string) (findings []stri
 	for _, item := range workbook.Items {
 		if strings.HasPrefix(item.Content.Query, "traces") {
 			tiles++
-			findings = append(findings, events.check("the tile "+item.Name, item.Content.Query)...)
+			findings = append(findings, l.check("the tile "+item.Name, item.Content.Query)...)
 		}
 	}
 	if tiles < 10 {
@@ -163,6 +204,9 @@ func checkEvents(templates map[string]*template, folder string) (findings []stri
 // check compares one query with what is logged.
 func (l logged) check(where, query string) (findings []string) {
 	asked := eventTest.FindStringSubmatch(query)
+	if stepTest.MatchString(query) {
+		asked = []string{"", "'" + step + "'"}
+	}
 	if asked == nil {
 		return []string{where + " asks for no event"}
 	}

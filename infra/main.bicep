@@ -107,7 +107,7 @@ param privateNetwork bool = false
 @description('Address space of that network: a /24 at least.')
 param addressPrefix string = '10.90.0.0/24'
 
-@description('With privateNetwork: whether the FHIR services get private endpoints in that network too.')
+@description('With privateNetwork: whether the FHIR services get private endpoints in that network too. A service that has one takes no more public calls, from nobody: read infra/README.md first.')
 param fhirPrivateEndpoints bool = false
 
 @description('Address ranges that may call the app\'s HTTP functions and publish to it, such as 203.0.113.0/24. Empty: all, with a key.')
@@ -191,7 +191,7 @@ module storage 'modules/storage.bicep' = {
     deidentified: deidentified
     configFile: settings.?ConfigFile ?? ''
     closed: privateNetwork
-    trustedResourceIds: exportElsewhere || !ownState ? [] : concat(workspaceIds, apiForFhirIds)
+    trustedResourceIds: toLower(exportAccountName) == accountName ? concat(workspaceIds, apiForFhirIds) : []
   }
 }
 

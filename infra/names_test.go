@@ -8,7 +8,7 @@ import (
 )
 
 // functions are the functions and namespaces of Bicep that the templates use.
-var functions = strings.Fields(`cidrSubnet concat contains description empty environment export filter flatten guid items join length loadTextContent map
+var functions = strings.Fields(`cidrSubnet concat contains description empty environment export filter flatten guid items join length loadJsonContent map
 	range replace resourceGroup resourceId sealed split startsWith string subscription subscriptionResourceId take tenant toLower toObject union uniqueString
 	allowed maxLength maxValue minLength minValue`)
 

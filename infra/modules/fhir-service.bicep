@@ -42,7 +42,7 @@ resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for
 var configure = enableExport || enableImport
 
 module configuration 'fhir-service-configuration.bicep' = if (configure) {
-  name: 'configure-${serviceName}'
+  name: 'configure-${workspaceName}-${serviceName}' // source and destination may have one name, and lie in one resource group
   params: {
     workspaceName: workspaceName
     serviceName: serviceName

@@ -36,10 +36,10 @@ var planSku = flex ? {
   tier: 'Basic'
 }
 
+// Flex Consumption refuses a site that says more: it has no FTP, is never always on, and takes its stack from functionAppConfig.
 var siteConfig = {
   minTlsVersion: '1.2'
   scmMinTlsVersion: '1.2'
-  ftpsState: 'Disabled'
   http20Enabled: true
   ipSecurityRestrictionsDefaultAction: empty(allowedIpRanges) ? 'Allow' : 'Deny'
   ipSecurityRestrictions: map(range(0, length(allowedIpRanges)), i => {
@@ -48,11 +48,13 @@ var siteConfig = {
     priority: 100 + i
     ipAddress: allowedIpRanges[i]
   })
+  scmIpSecurityRestrictionsUseMain: true // publishing is bounded as calls are
 }
 
 // An empty linuxFxVersion is the stack of a custom handler.
 var dedicatedSiteConfig = {
   alwaysOn: true
+  ftpsState: 'Disabled'
   linuxFxVersion: ''
   vnetRouteAllEnabled: !empty(subnetId)
 }

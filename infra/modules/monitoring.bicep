@@ -59,18 +59,34 @@ resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-// Each query gives rows when something is wrong, and none otherwise.
+// Each query gives rows when something is wrong, and none otherwise. What is logged once, when it begins, is no state: that an hour later
+// nobody logs it does not say that it is over. Such an alert (lasts: false) mails and is not resolved by itself; the time that it is then
+// muted is that of its window, so that a line is told of once, and one that comes late is not missed.
 var alerts = [
   {
     name: 'halted'
-    description: 'The migration has halted: settings that cannot be, too many failures in a row, or a step that fails each time. docs/troubleshooting.md says what to do.'
+    description: 'The migration has halted: too many ticks in a row failed. Nothing new starts until somebody calls POST /api/ClearMaxExportRetries. docs/troubleshooting.md says what to do.'
     severity: 1
+    lasts: false
     frequency: 'PT5M'
     window: 'PT15M'
     query: '''
       traces
       | extend line = parse_json(message)
-      | where tostring(line.event) in ('Settings', 'ExportRetries', 'Step') and tostring(line.level) == 'ERROR'
+      | where tostring(line.event) == 'ExportRetries' and tostring(line.level) == 'ERROR'
+    '''
+  }
+  {
+    name: 'not-working'
+    description: 'App settings that cannot be, or a step that fails each time: a role that is missing, a setting that changed. It goes on when that is mended. docs/troubleshooting.md says what to do.'
+    severity: 1
+    lasts: true
+    frequency: 'PT5M'
+    window: 'PT15M'
+    query: '''
+      traces
+      | extend line = parse_json(message)
+      | where tostring(line.event) in ('Settings', 'Step') and tostring(line.level) == 'ERROR'
       | where isempty(tostring(line.function)) or tostring(line.function) endswith 'Timer'
       | summarize lines = count() by event = tostring(line.event)
       | where event != 'Step' or lines >= 3
@@ -80,7 +96,8 @@ var alerts = [
     name: 'held'
     description: 'A window waits for an operator; others go on. docs/operations.md says how to release it.'
     severity: 2
-    frequency: 'PT15M'
+    lasts: false
+    frequency: 'PT5M'
     window: 'PT15M'
     query: '''
       traces
@@ -92,12 +109,15 @@ var alerts = [
     name: 'no-progress'
     description: 'The timers fire, and no window was planned, exported, imported or closed for ${noProgressHours} hours. infra/README.md says when that is as it should be.'
     severity: 2
+    lasts: true
     frequency: 'PT1H'
     window: 'P2D'
     query: replace('''
       traces
       | extend line = parse_json(message)
       | where tostring(line.event) in ('Export', 'Import', 'ImportTill')
+      | where tostring(line.msg) in ('migration started', 'global window begun', 'window planned', 'window planned without a count', 'empty stretch passed over', 'types without anything passed over',
+          'export completed', 'import completed', 'window closed', 'migrated till')
       | project timestamp, tick = false
       | union (requests | where operation_Name == 'ExportTimer' | project timestamp, tick = true)
       | summarize last = maxif(timestamp, not(tick)), first = minif(timestamp, tick), ticks = countif(tick and timestamp > ago(1h))
@@ -108,13 +128,14 @@ var alerts = [
     name: 'lag'
     description: 'The watermark is more than ${lagLimitHours} hours behind.'
     severity: 3
+    lasts: true
     frequency: 'PT1H'
-    window: 'P2D'
+    window: 'PT1H'
     query: replace('''
       traces
       | extend line = parse_json(message)
-      | where tostring(line.event) == 'ImportTill'
-      | summarize till = max(todatetime(line.till))
+      | where tostring(line.step) == 'export' and isnotempty(tostring(line.migratedTill))
+      | summarize till = max(todatetime(line.migratedTill))
       | where till < ago(HOURSh)
     ''', 'HOURS', string(lagLimitHours))
   }
@@ -135,7 +156,8 @@ resource rules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for alert 
     ]
     evaluationFrequency: alert.frequency
     windowSize: alert.window
-    autoMitigate: true
+    autoMitigate: alert.lasts
+    muteActionsDuration: alert.lasts ? null : alert.window
     skipQueryValidation: true // the tables are empty at first
     criteria: {
       allOf: [

@@ -17,7 +17,11 @@ resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
     category: 'workbook'
     version: 'Notebook/1.0'
     sourceId: insightsId
-    serializedData: loadTextContent('workbook.json')
+    serializedData: string(union(loadJsonContent('workbook.json'), {
+      fallbackResourceIds: [
+        insightsId // where the queries ask, wherever the workbook is opened
+      ]
+    }))
   }
 }
 
