@@ -28,15 +28,15 @@ func (ws *worlds) inEmulator(ctx context.Context) (*world, error) {
 			panic(err)
 		}
 	}
-	return ws.inAccount(ctx, server.ConnectionString(), server.ConnectionString(), forget)
+	return ws.inAccount(ctx, server.ConnectionString(), account{server.ConnectionString(), nil, forget})
 }
 
-// inAccount makes a world whose tables and blobs are in a storage account, which handlers reach by connectionString and the services by account.
-func (ws *worlds) inAccount(ctx context.Context, connectionString, account string, forget func()) (*world, error) {
+// inAccount makes a world whose tables and blobs are in a storage account, which handlers reach by connectionString.
+func (ws *worlds) inAccount(ctx context.Context, connectionString string, a account) (*world, error) {
 	set, n := ws.settings, rigs.Add(1)
 	set.StorageConnectionString = settings.Secret(connectionString)
 	set.ExportTableName, set.ChunkTableName, set.ExceptionTableName = fmt.Sprintf("export%d", n), fmt.Sprintf("chunk%d", n), fmt.Sprintf("exceptions%d", n)
-	return newWorld(ctx, ws.scenario, set, account, forget, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
+	return newWorld(ctx, ws.scenario, set, a, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
 		rows, err := ledger.Open(tableOptions(set))
 		if err != nil {
 			return nil, nil, err
@@ -111,7 +111,7 @@ func TestT29LostReplyToASave(t *testing.T) {
 		t.Helper()
 		proxy := newDeafProxy(t, emulator)
 		proxy.lose = lose
-		w, err := ws.inAccount(t.Context(), proxy.connectionString, emulator.ConnectionString(), func() {})
+		w, err := ws.inAccount(t.Context(), proxy.connectionString, account{emulator.ConnectionString(), nil, func() {}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -131,7 +131,7 @@ func refusedLine(t *testing.T, settings ...string) (*rig, ledger.Exception) {
 func TestARefusedLineIsNotPostedWithChangedSettings(t *testing.T) {
 	t.Parallel()
 	r, e := refusedLine(t)
-	other, err := startService(t.Context(), fhirservice.Options{Clock: r.clock.Now, StorageConnectionString: r.emulator.ConnectionString()})
+	other, err := fhirservice.Start(t.Context(), fhirservice.Options{Clock: r.clock.Now, StorageConnectionString: r.emulator.ConnectionString()})
 	if err != nil {
 		t.Fatal(err)
 	}

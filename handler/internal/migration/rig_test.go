@@ -1,7 +1,6 @@
 package migration
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -64,7 +63,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	r := &rig{t: t, log: &testLog{t: t}, clock: testclock.New(start), tables: fmt.Sprint(rigs.Add(1)), emulator: emulators.For(t)}
 	serve := func(o fhirservice.Options) *fhirservice.Service {
 		o.Clock, o.StorageConnectionString = r.clock.Now, r.emulator.ConnectionString()
-		s, err := startService(t.Context(), o)
+		s, err := fhirservice.Start(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,24 +80,6 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	r.environ = with(r.environ, o.settings...)
 	r.Migration = r.handler()
 	return r
-}
-
-// ports are those that a FHIR service of this test binary had. A service numbers its jobs from its port: a second one would
-// find the containers of the first, as a second migration into an account that was never cleared.
-var ports sync.Map
-
-// startService starts a FHIR service whose job ids no other has.
-func startService(ctx context.Context, o fhirservice.Options) (*fhirservice.Service, error) {
-	for {
-		s, err := fhirservice.Start(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		if _, taken := ports.LoadOrStore(s.URL(), true); !taken {
-			return s, nil
-		}
-		s.Close()
-	}
 }
 
 // handler makes a migration as a handler that has just started does: from the environment and storage alone.
