@@ -46,7 +46,7 @@ func (ws *worlds) inAccount(ctx context.Context, connectionString string, a acco
 	})
 }
 
-// A sample of the suite with the tables and blobs of the storage emulator: what it does agrees with the twins.
+// A sample of the suite with the tables and blobs of the storage emulator, which takes a hundred times as long as the twins: what it does agrees with them.
 func TestCrashInTheEmulator(t *testing.T) {
 	t.Parallel()
 	ws := newWorlds(t)
@@ -101,7 +101,8 @@ func newDeafProxy(t *testing.T, emulator *azurite.Server) *deafProxy {
 }
 
 // T29: the reply to a save is lost after the save took effect, whether it inserts or updates. The SDK repeats it and gets a
-// conflict, which is recognised as our own: no step fails, nothing is started twice, nothing is cancelled.
+// conflict, which is recognised as our own: no step fails, nothing is started twice, nothing is cancelled. It is the SDK itself that is tried here, so
+// the storage emulator is needed and the writes are a sample; the crash suite has every one of them (retryEchoed).
 func TestT29LostReplyToASave(t *testing.T) {
 	t.Parallel()
 	ws := newWorlds(t)
