@@ -23,11 +23,15 @@ type blobs struct {
 	base   string // the account's URL, no slash at the end
 }
 
-func openBlobs(connectionString string) (*blobs, error) {
-	client, err := azblob.NewClientFromConnectionString(connectionString, &azblob.ClientOptions{ClientOptions: azcore.ClientOptions{
+func openBlobs(connectionString string, by *http.Client) (*blobs, error) {
+	o := azcore.ClientOptions{
 		Retry:     policy.RetryOptions{MaxRetries: 2, RetryDelay: 50 * time.Millisecond, MaxRetryDelay: time.Second},
 		Telemetry: policy.TelemetryOptions{Disabled: true},
-	}})
+	}
+	if by != nil {
+		o.Transport = by
+	}
+	client, err := azblob.NewClientFromConnectionString(connectionString, &azblob.ClientOptions{ClientOptions: o})
 	if err != nil {
 		return nil, fmt.Errorf("open storage account: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/url"
 	"slices"
+	"sync"
 )
 
 // cosmosSlices is into how many stretches of equal length the time of a Cosmos search is cut. Each page is filled from one stretch alone, so that pages come
@@ -23,9 +24,17 @@ type cursor struct {
 	Slice int     `json:"i,omitempty"` // Cosmos: which stretch comes next
 }
 
+// packers are kept: each has half a megabyte of tables.
+var packers = sync.Pool{New: func() any {
+	w, _ := flate.NewWriter(nil, flate.DefaultCompression) // fails for an unknown level only
+	return w
+}}
+
 func (c *cursor) encode() string {
 	var b bytes.Buffer
-	w, _ := flate.NewWriter(&b, flate.DefaultCompression) // fails for an unknown level only
+	w := packers.Get().(*flate.Writer)
+	defer packers.Put(w)
+	w.Reset(&b)
 	_, _ = w.Write(encode(c))
 	_ = w.Close()
 	return base64.StdEncoding.EncodeToString(b.Bytes())

@@ -29,6 +29,8 @@ type Options struct {
 
 	// StorageConnectionString is the storage account that $export writes to and $import reads from. Without one, exports fail and imports are refused.
 	StorageConnectionString string
+	// StorageClient makes the calls to that account. nil: a client of its own.
+	StorageClient *http.Client
 
 	Clock  func() time.Time         // default time.Now; tests advance it by hand, jobs end when this clock says so
 	Verify func(token string) error // nil: no authentication. Otherwise every call but GET /metadata without a Bearer token that it accepts is 401
@@ -111,7 +113,7 @@ func Start(ctx context.Context, o Options) (*Service, error) {
 		parameters: &searchParameters{byURL: map[string]*parameter{}}}
 	if o.StorageConnectionString != "" {
 		var err error
-		if s.blobs, err = openBlobs(o.StorageConnectionString); err != nil {
+		if s.blobs, err = openBlobs(o.StorageConnectionString, o.StorageClient); err != nil {
 			return nil, fmt.Errorf("start FHIR service: %w", err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 )
 
 // start makes a call that starts a job and returns the job's status URL.
@@ -53,10 +54,18 @@ func (s *Service) poll(ctx context.Context, kind, statusURL string, partial, rea
 	return true, nil
 }
 
+// resultReaders are kept: hundreds of jobs may be asked for in a minute.
+var resultReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxErrorBody) }}
+
 // result hands the body of a job that has ended well to read, after a look at whether it can be one.
 func (a *answer) result(read func(io.Reader) error) error {
 	wire := &bounded{from: a.body, left: 1<<63 - 1}
-	body := bufio.NewReaderSize(wire, maxErrorBody)
+	body := resultReaders.Get().(*bufio.Reader)
+	body.Reset(wire)
+	defer func() {
+		body.Reset(nil)
+		resultReaders.Put(body)
+	}()
 	// A short reply is in the buffer as a whole, and an outcome is short.
 	beginning, err := body.Peek(maxErrorBody)
 	if err != nil && err != io.EOF {

@@ -2,10 +2,9 @@ package migration
 
 import (
 	"net/http"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"fhirmigration/sandbox/fhirservice"
 )
@@ -55,31 +54,9 @@ func retiredScenario() scenario {
 	}
 }
 
-// everyTurn is the stride of a blow: most effects are those of the large scenario.
-const everyTurn = 7
-
-// T12, T14 with a source that answers exports alone: the handler is struck at the effects of a small migration, in every way that there is, and in
-// each of them at another seventh of the effects.
+// T12, T14 with a source that answers exports alone: the handler is struck at every effect of a small migration, with both orders of the timers, at
+// each in a third of the ways that there are by turns: most effects are those of the large scenario.
 func TestT12CrashWithARetiredSource(t *testing.T) {
 	t.Parallel()
-	strikeByTurns(t, newWorldsOf(t, retiredScenario()))
-}
-
-// strikeByTurns deals every kind of blow, and each of them at another seventh of the effects.
-func strikeByTurns(t *testing.T, ws *worlds) {
-	began := time.Now()
-	var runs atomic.Int64
-	p := ws.inPeace(t, exportFirst)
-	for i, c := range []struct {
-		b      blow
-		others meanwhile
-	}{{killBefore, nil}, {killAfter, nil}, {loseReply, nil}, {retryEchoed, nil}, {timeOut, nil},
-		{pauseBefore, anotherTicks(exportStep)}, {pauseBefore, anotherTicks(importStep)}, {pauseAfter, anotherTicks(exportStep, importStep)}, {pauseBefore, othersTakeOver}, {pauseBefore, othersFinish}} {
-		t.Run(string(c.b), func(t *testing.T) {
-			ws.strikeEverywhere(t, p, c.b, func(n int) bool { return n%everyTurn == i%everyTurn }, &runs, c.others)
-		})
-	}
-	t.Cleanup(func() {
-		reported(t, "%d effects, %d migrations in all (%s)", len(p.effects), runs.Load(), time.Since(began))
-	})
+	newWorldsOf(t, retiredScenario()).strikeEveryWay(t, slices.Concat(crashes, interruptions), 3)
 }

@@ -189,9 +189,10 @@ func (w *world) checkWatermark(ctx context.Context, c ledger.Call) {
 		return
 	}
 	chunk, err := w.witness.rows.Chunk(ctx)
-	if err != nil {
-		return // the call was not for that row, or the handler has died of it
+	if err != nil || chunk.Watermark.Equal(w.checked) {
+		return // the call was not for that row, or the handler has died of it; or nothing more is said than before
 	}
+	w.checked = chunk.Watermark
 	arrived := map[string]bool{}
 	for _, v := range w.destination.Versions() {
 		arrived[v.Type+v.ID+v.VersionID] = true

@@ -6,57 +6,43 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
-	"testing"
 
 	"fhirmigration/handler/internal/staging"
 )
 
-// fhirStorage is how the FHIR services of the crash suite reach the storage accounts in memory: a blob service that knows
-// what they ask for and no more. The storage emulator would take most of the suite's time.
+// memoryAccount is a storage account in memory; nothing listens there.
+const memoryAccount = "DefaultEndpointsProtocol=http;AccountName=memory;AccountKey=Y3Jhc2g=;BlobEndpoint=http://127.0.0.1:3/memory;TableEndpoint=http://127.0.0.1:3/memory;"
+
+// fhirStorage is how the FHIR services of the crash suite reach a storage account in memory: a blob service that knows what
+// they ask for and no more, without a network. The storage emulator would take most of the suite's time.
 type fhirStorage struct {
-	server *httptest.Server
-
-	mu       sync.Mutex
-	made     int
-	accounts map[string]*staging.Memory
+	blobs *staging.Memory
 }
 
-func startFHIRStorage(t *testing.T) *fhirStorage {
-	s := &fhirStorage{accounts: map[string]*staging.Memory{}}
-	s.server = httptest.NewServer(s)
-	t.Cleanup(s.server.Close)
-	return s
-}
-
-// account serves an account, until it is forgotten.
-func (s *fhirStorage) account(blobs *staging.Memory) (connectionString string, forget func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.made++
-	name := fmt.Sprintf("account%d", s.made)
-	s.accounts[name] = blobs
-	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=Y3Jhc2g=;BlobEndpoint=%s/%s;", name, s.server.URL, name), func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.accounts, name)
+// RoundTrip makes one call.
+func (s fhirStorage) RoundTrip(r *http.Request) (*http.Response, error) {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		body, err = io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			return nil, err
+		}
 	}
+	w := httptest.NewRecorder()
+	s.serve(w, r, body)
+	reply := w.Result()
+	reply.Request = r
+	return reply, nil
 }
 
-// ServeHTTP writes and reads blobs, and grants every container and lease that it is asked for.
-func (s *fhirStorage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
+// serve writes and reads blobs, and grants every container and lease that it is asked for.
+func (s fhirStorage) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 	path := strings.SplitN(strings.Trim(r.URL.Path, "/"), "/", 3) // account, container, blob
-	s.mu.Lock()
-	blobs := s.accounts[path[0]]
-	s.mu.Unlock()
 	q := r.URL.Query()
 	switch {
-	case blobs == nil || len(path) < 2:
+	case path[0] != "memory" || len(path) < 2:
 		http.Error(w, "no such account", http.StatusNotFound)
 	case r.Method == http.MethodPut && q.Get("restype") == "container":
 		w.WriteHeader(http.StatusCreated)
@@ -64,10 +50,10 @@ func (s *fhirStorage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Ms-Lease-Id", "6f0d3c39-8a8c-4b0b-9d7e-3f6a0c0de001")
 		w.WriteHeader(http.StatusCreated)
 	case len(path) == 3 && r.Method == http.MethodPut:
-		blobs.Put(path[1], path[2], body)
+		s.blobs.Put(path[1], path[2], body)
 		w.WriteHeader(http.StatusCreated)
 	case len(path) == 3:
-		readBlob(w, r, blobs, path[1], path[2])
+		readBlob(w, r, s.blobs, path[1], path[2])
 	}
 }
 

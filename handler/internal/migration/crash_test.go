@@ -127,54 +127,56 @@ func (ws *worlds) strikeEverywhere(t *testing.T, p peace, b blow, chosen func(n 
 	}
 }
 
-func everyEffect(int) bool { return true }
+// way is one of those in which a handler is struck.
+type way struct {
+	name   string
+	b      blow
+	others meanwhile
+}
 
-// T12, T29: the handler is killed before and after each effect, or a reply gets lost: entirely, in the middle, or so that the
-// SDK tries again and meets its own first try; or a call does not get through. With the timers in the other order each way
-// is tried at every second effect, as it makes little difference.
-func TestT12CrashAtEveryEffect(t *testing.T) {
-	t.Parallel()
-	ws := newWorlds(t)
+// crashes are the ways in which a handler dies, or misses what it did.
+var crashes = []way{{string(killBefore), killBefore, nil}, {string(killAfter), killAfter, nil}, {string(loseReply), loseReply, nil},
+	{string(cutReply), cutReply, nil}, {string(retryEchoed), retryEchoed, nil}, {string(timeOut), timeOut, nil}}
+
+// interruptions are the ways in which others tick while a handler is in the middle of a step.
+var interruptions = []way{
+	{"paused before, an export step", pauseBefore, anotherTicks(exportStep)},
+	{"paused before, an import step", pauseBefore, anotherTicks(importStep)},
+	{"paused after, both", pauseAfter, anotherTicks(exportStep, importStep)},
+	{"paused after, both, import step first", pauseAfter, anotherTicks(importStep, exportStep)},
+	{"frozen until its claim has run out", pauseBefore, othersTakeOver},
+	{"frozen until everything is migrated", pauseBefore, othersFinish},
+}
+
+// strikeEveryWay strikes at each effect in these ways, with both orders of the timers: in all of them, or in so many turns, which
+// are taken one after the other from effect to effect.
+func (ws *worlds) strikeEveryWay(t *testing.T, ways []way, turns int) {
 	var runs atomic.Int64
-	blows := []blow{killBefore, killAfter, loseReply, cutReply, retryEchoed, timeOut}
-	p, other := ws.inPeace(t, exportFirst), ws.inPeace(t, importFirst)
+	orders := []peace{ws.inPeace(t, exportFirst), ws.inPeace(t, importFirst)}
 	t.Run("at", func(t *testing.T) {
-		for i, b := range blows {
-			t.Run(fmt.Sprintf("%s, %s", p.order, b), func(t *testing.T) { ws.strikeEverywhere(t, p, b, everyEffect, &runs, nil) })
-			second := func(n int) bool { return n%2 == i%2 }
-			t.Run(fmt.Sprintf("%s, %s", other.order, b), func(t *testing.T) { ws.strikeEverywhere(t, other, b, second, &runs, nil) })
+		for o, p := range orders {
+			for i, c := range ways {
+				turn := func(n int) bool { return (n+i+o)%turns == 0 }
+				t.Run(fmt.Sprintf("%s, %s", p.order, c.name), func(t *testing.T) { ws.strikeEverywhere(t, p, c.b, turn, &runs, c.others) })
+			}
 		}
 	})
-	reported(t, "crashed at %d effects in %d modes, %d migrations in all", len(p.effects), len(blows), runs.Load())
+	reported(t, "struck at %d effects (%d when the import step is first) in %d ways, %d migrations in all",
+		len(orders[0].effects), len(orders[1].effects), len(ways), runs.Load())
+}
+
+// T12, T29: the handler is killed before and after each effect, or a reply gets lost: entirely, in the middle, or so that the
+// SDK tries again and meets its own first try; or a call does not get through. The timers fire in either order.
+func TestT12CrashAtEveryEffect(t *testing.T) {
+	t.Parallel()
+	newWorlds(t).strikeEveryWay(t, crashes, 1)
 }
 
 // T14: while a handler is in the middle of a step, another one, or its own other timer, runs one from beginning to end; or it
-// is frozen for so long that others may take over what it has claimed.
+// is frozen for so long that others may take over what it has claimed. The timers fire in either order.
 func TestT14AnotherTicksAtEveryEffect(t *testing.T) {
 	t.Parallel()
-	ws := newWorlds(t)
-	var runs atomic.Int64
-	p, other := ws.inPeace(t, exportFirst), ws.inPeace(t, importFirst)
-	t.Run("at", func(t *testing.T) {
-		third := func(n int) bool { return n%3 == 0 }
-		for _, c := range []struct {
-			name   string
-			p      peace
-			b      blow
-			chosen func(n int) bool
-			others meanwhile
-		}{
-			{"paused before, an export step", p, pauseBefore, everyEffect, anotherTicks(exportStep)},
-			{"paused before, an import step", p, pauseBefore, everyEffect, anotherTicks(importStep)},
-			{"paused after, both", p, pauseAfter, everyEffect, anotherTicks(exportStep, importStep)},
-			{"paused after, both, import step first", other, pauseAfter, third, anotherTicks(importStep, exportStep)},
-			{"frozen until its claim has run out", p, pauseBefore, third, othersTakeOver},
-			{"frozen until everything is migrated", p, pauseBefore, everyEffect, othersFinish},
-		} {
-			t.Run(c.name, func(t *testing.T) { ws.strikeEverywhere(t, c.p, c.b, c.chosen, &runs, c.others) })
-		}
-	})
-	reported(t, "others ticked in between at %d effects, %d migrations in all", len(p.effects), runs.Load())
+	newWorlds(t).strikeEveryWay(t, interruptions, 1)
 }
 
 // While a handler is about to start an export, another one comes upon the same window and dies, after each effect it may have.

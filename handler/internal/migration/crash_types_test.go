@@ -2,6 +2,7 @@ package migration
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,9 +44,9 @@ func typeScenario() scenario {
 	}
 }
 
-// T12, T14 by type: the handler is struck at the effects of a small migration, in every way that there is, and in each of them at another seventh of
-// the effects.
+// T12, T14 by type: the handler is struck at every effect of a small migration, with both orders of the timers, at each in a third of the ways that
+// there are by turns: most effects are those of the large scenario.
 func TestT12CrashByType(t *testing.T) {
 	t.Parallel()
-	strikeByTurns(t, newWorldsOf(t, typeScenario()))
+	newWorldsOf(t, typeScenario()).strikeEveryWay(t, slices.Concat(crashes, interruptions), 3)
 }

@@ -72,7 +72,7 @@ func newFHIRCall(service string, r *http.Request, body []byte) fhirCall {
 	return c
 }
 
-// jobID matches ids of the sandbox's jobs, which begin with the service's port.
+// jobID matches ids of the sandbox's jobs.
 var jobID = regexp.MustCompile(`\d{9,}`)
 
 // effect names an effect: ids of jobs, which differ from run to run, are replaced by what they are jobs of, and what happens

@@ -33,6 +33,7 @@ type world struct {
 	randomMu            sync.Mutex
 	random              *rand.ChaCha8 // the same in each run
 	log                 logBuffer
+	checked             time.Time // the watermark that was looked at last
 	closers             []func()
 }
 
@@ -54,7 +55,6 @@ type scenario struct {
 type worlds struct {
 	scenario scenario
 	settings settings.Settings
-	storage  *fhirStorage
 }
 
 // newWorlds makes worlds of the scenario that most of the suite is about.
@@ -78,21 +78,20 @@ func newWorlds(t *testing.T) *worlds {
 
 func newWorldsOf(t *testing.T, s scenario) *worlds {
 	t.Helper()
-	nowhere := "DefaultEndpointsProtocol=http;AccountName=memory;AccountKey=Y3Jhc2g=;BlobEndpoint=http://127.0.0.1:3/memory;TableEndpoint=http://127.0.0.1:3/memory;"
-	set, err := settings.Load(with([]string{"AZURE_StorageConnectionString=" + nowhere, "AZURE_SourceUri=http://127.0.0.1:1", "AZURE_SourceCredential=none",
+	set, err := settings.Load(with([]string{"AZURE_StorageConnectionString=" + memoryAccount, "AZURE_SourceUri=http://127.0.0.1:1", "AZURE_SourceCredential=none",
 		"AZURE_DestinationUri=http://127.0.0.1:2", "AZURE_DestinationCredential=none"},
 		s.settings...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &worlds{s, set, startFHIRStorage(t)}
+	return &worlds{s, set}
 }
 
 // inMemory makes a world whose tables and blobs are twins in memory.
 func (ws *worlds) inMemory(ctx context.Context) (*world, error) {
 	tables, blobs := ledger.NewMemory(), staging.NewMemory()
-	account, forget := ws.storage.account(blobs)
-	return newWorld(ctx, ws.scenario, ws.settings, account, forget, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
+	nothing := func() {}
+	return newWorld(ctx, ws.scenario, ws.settings, account{memoryAccount, &http.Client{Transport: fhirStorage{blobs}}, nothing}, func(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
 		return ledger.OpenMemory(tables, tableOptions(set)), staging.OpenMemory(blobs), nil
 	})
 }
@@ -102,17 +101,24 @@ func tableOptions(set settings.Settings) ledger.Options {
 		ExceptionTable: set.ExceptionTableName, PartitionKey: set.PartitionKey, RowKey: set.RowKey}
 }
 
+// account is a storage account, and how the FHIR services reach it.
+type account struct {
+	connectionString string
+	client           *http.Client // nil: over the network
+	forget           func()
+}
+
 // newWorld makes a world in which the services export to an account, which is given up at the end.
-func newWorld(ctx context.Context, s scenario, set settings.Settings, account string, forget func(), open openStorage) (_ *world, err error) {
-	w := &world{scenario: s, clock: testclock.New(start), open: open, settings: set, random: rand.NewChaCha8([32]byte{}), closers: []func(){forget}}
+func newWorld(ctx context.Context, s scenario, set settings.Settings, a account, open openStorage) (_ *world, err error) {
+	w := &world{scenario: s, clock: testclock.New(start), open: open, settings: set, random: rand.NewChaCha8([32]byte{}), closers: []func(){a.forget}}
 	defer func() {
 		if err != nil {
 			w.end()
 		}
 	}()
-	o := fhirservice.Options{Kind: s.source, Clock: w.clock.Now, StorageConnectionString: account, ExportTime: crashJobTime, ImportTime: crashJobTime}
+	o := fhirservice.Options{Kind: s.source, Clock: w.clock.Now, StorageConnectionString: a.connectionString, StorageClient: a.client, ExportTime: crashJobTime, ImportTime: crashJobTime}
 	for _, service := range []**fhirservice.Service{&w.source, &w.destination} {
-		if *service, err = startService(ctx, o); err != nil {
+		if *service, err = fhirservice.Start(ctx, o); err != nil {
 			return nil, err
 		}
 		w.closers = append(w.closers, func() { (*service).Close() })

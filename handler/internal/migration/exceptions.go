@@ -21,9 +21,10 @@ type refused struct {
 	logs   []string
 	left   []staging.LeftOutFile // lines that were not even posted
 	errors []refusedFile
+	lost   []refusedFile // by payload: what its books have and neither of these
 }
 
-// refusedFile is what one processing unit of an import refused of one file.
+// refusedFile is what an import refused of one file, as far as one error log tells of it.
 type refusedFile struct {
 	staging.ImportError
 	payload int
@@ -47,16 +48,33 @@ func (t *tick) refusals(ctx context.Context, w ledger.Window, files []staging.Fi
 		if err := t.addRefusals(ctx, &all, w, i, w.PayloadBlob(i), posted(files, p)); err != nil {
 			return refused{}, err
 		}
-		if p.Earlier == "" {
-			continue
+		if p.Earlier != "" {
+			if err := t.addRefusals(ctx, &all, w, i, p.Earlier, others(files, p)); err != nil {
+				return refused{}, err
+			}
 		}
-		if err := t.addRefusals(ctx, &all, w, i, p.Earlier, others(files, p)); err != nil {
-			return refused{}, err
+		if n := p.Refused - all.ofPayload(i, p); n > 0 {
+			all.lost = append(all.lost, refusedFile{ImportError: staging.ImportError{Count: n}, payload: i})
 		}
 	}
 	slices.Sort(all.logs)
 	all.logs = slices.Compact(all.logs)
 	return all, nil
+}
+
+// ofPayload is how many of the lines are of payload i.
+func (all refused) ofPayload(i int, p ledger.Payload) (n int64) {
+	for _, f := range all.left {
+		if f.File >= p.From && f.File < p.To {
+			n += int64(len(f.Lines))
+		}
+	}
+	for _, e := range all.errors {
+		if e.payload == i {
+			n += e.Count
+		}
+	}
+	return n
 }
 
 // addRefusals adds what the result of one posted body says of files.
@@ -69,6 +87,7 @@ func (t *tick) addRefusals(ctx context.Context, all *refused, w ledger.Window, p
 	for _, f := range files {
 		typeOf[f.URL] = f.Type
 	}
+	at := map[[2]string]int{}
 	for _, e := range result.Errors {
 		typ, ours := typeOf[e.InputURL]
 		if !ours || e.Count == 0 {
@@ -76,6 +95,12 @@ func (t *tick) addRefusals(ctx context.Context, all *refused, w ledger.Window, p
 		}
 		all.byType[typ] += e.Count
 		all.logs = append(all.logs, e.LogURL)
+		key := [2]string{e.InputURL, e.LogURL}
+		if n, there := at[key]; there { // another processing unit of the same file
+			all.errors[n].Count += e.Count
+			continue
+		}
+		at[key] = len(all.errors)
 		all.errors = append(all.errors, refusedFile{e, payload, typ})
 	}
 	return nil
@@ -101,12 +126,20 @@ func (t *tick) recordExceptions(ctx context.Context, w ledger.Window, all refuse
 			continue
 		}
 		if named < e.Count { // the books say more than the log: unknown, and said so
-			lost := t.exception(w, e, "unnamed")
+			lost := t.exception(w, e, "unnamed "+e.LogURL) // a file may have several logs
 			lost.Kind, lost.Lines = ledger.UnknownKind, e.Count-named
 			lost.Reason = fmt.Sprintf("%d lines of the file were refused that the error log does not name", lost.Lines)
 			if err := t.Ledger.AddException(ctx, lost); err != nil {
 				return err
 			}
+		}
+	}
+	for _, e := range all.lost {
+		lost := t.exception(w, e, "lost")
+		lost.Kind, lost.Lines = ledger.UnknownKind, e.Count
+		lost.Reason = fmt.Sprintf("%d lines of payload %d were refused by an import before the last one, of which no error log is known", lost.Lines, e.payload+1)
+		if err := t.Ledger.AddException(ctx, lost); err != nil {
+			return err
 		}
 	}
 	if rest == 0 {

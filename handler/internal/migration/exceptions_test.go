@@ -2,6 +2,7 @@ package migration
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/handler/internal/staging"
 	"fhirmigration/sandbox/fhirservice"
 )
 
@@ -131,7 +133,7 @@ func refusedLine(t *testing.T, settings ...string) (*rig, ledger.Exception) {
 func TestARefusedLineIsNotPostedWithChangedSettings(t *testing.T) {
 	t.Parallel()
 	r, e := refusedLine(t)
-	other, err := startService(t.Context(), fhirservice.Options{Clock: r.clock.Now, StorageConnectionString: r.emulator.ConnectionString()})
+	other, err := fhirservice.Start(t.Context(), fhirservice.Options{Clock: r.clock.Now, StorageConnectionString: r.emulator.ConnectionString()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +200,90 @@ func TestARefusedLineIsTakenWhenTheResultNamesIt(t *testing.T) {
 	}
 }
 
-// More refused lines than get a row: the others are counted. A log that says less than the books: counted as unknown.
+// T3: what the books refuse and no error log names is an exception of an unknown kind, however many logs a file has, and whether they are not there or
+// say less.
+func TestT03LinesThatNoErrorLogNamesAreExceptions(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		log   func(content []byte) []byte // nil: it is not there
+		named int
+	}{
+		"no log":        {nil, 0},
+		"an empty log":  {func([]byte) []byte { return nil }, 0},
+		"a log cut off": {func(content []byte) []byte { return content[:bytes.IndexByte(content, '\n')+1] }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{inMemory: true, settings: rangeRun})
+			const lines, long = 14, 1 << 20 // a processing unit has 10 MB: so there are two, each with a log of its own
+			for i := range lines {
+				v := version(strconv.Itoa(i), 1, day(1).Add(time.Duration(i)*time.Hour), false)
+				v.Raw = bytes.Replace(v.Raw, []byte("Family"), bytes.Repeat([]byte("F"), long), 1)
+				r.seed(v)
+			}
+			r.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, Times: 1, RefuseLines: lines})
+			logs := map[string]bool{}
+			r.Migration = r.gated(nil, func(_ context.Context, call staging.Call, do func() error) error {
+				if call.Container != "fhirlogs" {
+					return do()
+				}
+				logs[call.Blob] = true
+				if c.log == nil {
+					return staging.ErrNotFound
+				}
+				content, _ := r.memory.blobs.Get(call.Container, call.Blob)
+				r.memory.blobs.Put(call.Container, call.Blob, c.log(content))
+				return do()
+			})
+			r.run(rangeEnd)
+			w, counted, named := r.window(1), int64(0), 0
+			for _, e := range r.exceptionRows() {
+				counted += e.Lines
+				if e.Line >= 0 {
+					named++
+				} else if e.Kind != ledger.UnknownKind || !strings.Contains(e.Reason, "lines of the file were refused that the error log does not name") {
+					t.Errorf("%+v", e)
+				}
+			}
+			if len(logs) != 2 || w.Phase() != ledger.Done || w.RefusedCount != lines || counted != lines || named != c.named*len(logs) {
+				t.Errorf("the window is %s with %d lines refused; %d logs; the exceptions are of %d lines, %d of them named", w.Phase(), w.RefusedCount, len(logs), counted, named)
+			}
+		})
+	}
+}
+
+// T10: lines that are refused when unbalanced files are imported again are exceptions, also when others of those files do not balance that time,
+// either, and so another import is the last one.
+func TestT10LinesRefusedInBetweenAreExceptions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{LinesPerFile: 10}, settings: rangeRun})
+	r.load(30, day(1), time.Hour)
+	r.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, Times: 1, ShortImport: 11}) // two files do not balance
+	again := fhirservice.Fault{Kind: fhirservice.Import, After: 1, Times: 1, RefuseLines: 10}    // the first one does
+	r.destination.Inject(again)
+	again.RefuseLines, again.ShortImport = 0, 1 // the second one does not
+	r.destination.Inject(again)
+	r.run(rangeEnd)
+	if w := r.window(1); w.Phase() != ledger.Held || len(w.Payloads[0].Only) != 1 || w.Payloads[0].Refused != 10 {
+		t.Fatalf("the window is %s: %+v", w.Phase(), w.Payloads)
+	}
+	if _, err := r.ReleaseWindow(t.Context(), 1, somebodyWho); err != nil {
+		t.Fatal(err)
+	}
+	r.run(rangeEnd)
+	w, lines := r.window(1), int64(0)
+	for _, e := range r.exceptionRows() {
+		lines += e.Lines
+		if e.Kind != ledger.UnknownKind || !strings.Contains(e.Reason, "refused by an import before the last one") {
+			t.Errorf("%+v", e)
+		}
+	}
+	if w.Phase() != ledger.Done || w.RefusedCount != 10 || lines != 10 {
+		t.Errorf("the window is %s with %d lines refused, the exceptions are of %d", w.Phase(), w.RefusedCount, lines)
+	}
+}
+
+// More refused lines than get a row: the others are counted.
 func TestExceptionsAreCapped(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{settings: append([]string{"MaxExceptionsPerWindow=4"}, rangeRun...)})

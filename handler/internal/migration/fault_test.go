@@ -313,6 +313,42 @@ func TestT01CountFailureIsUnknown(t *testing.T) {
 	}
 }
 
+// T8: the count that an export is compared with is answered 404, 429 or 503. It is asked for again: the export neither agrees with the source for
+// that, nor disagrees, whether it is whole or not.
+func TestT08ACountAfterAnExportThatCannotBeHad(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusNotFound, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		for _, short := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d, short: %v", status, short), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{LinesPerFile: 5}, settings: append([]string{"MaxOpenWindows=1"}, rangeRun...)})
+				r.load(10, day(1), time.Hour)
+				if short {
+					r.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, Times: 1, ShortManifest: true})
+				}
+				if _, err := r.ExportStep(t.Context()); err != nil || r.window(1).Phase() != ledger.Exporting {
+					t.Fatalf("%s: %v", r.window(1).Phase(), err)
+				}
+				r.source.Inject(fhirservice.Fault{Kind: fhirservice.HistoryCount, Status: status})
+				for range 10 {
+					r.clock.Advance(3 * time.Minute)
+					r.ExportStep(t.Context()) // it may say that the source does not count
+					r.ImportStep(t.Context())
+				}
+				if w := r.window(1); w.Phase() != ledger.Exporting || w.Attempts != 0 || r.calls(r.destination, fhirservice.Import) > 0 {
+					t.Errorf("uncounted, the window is %s after %d failed attempts", w.Phase(), w.Attempts)
+				}
+				r.source.ClearFaults()
+				r.run(rangeEnd)
+				r.wantEqual()
+				if w := r.window(1); w.SourceCount != 10 || (w.Attempts == 1) != short {
+					t.Errorf("source count %d, %d failed attempts", w.SourceCount, w.Attempts)
+				}
+			})
+		}
+	}
+}
+
 // A 403 halts with the role named, and everything goes on by itself once it is granted.
 func TestForbiddenNamesTheRole(t *testing.T) {
 	t.Parallel()

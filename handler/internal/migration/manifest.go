@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +15,10 @@ import (
 // errManifest: the export ended well, but with a manifest that cannot be worked with. Asking again gives the same one.
 var errManifest = errors.New("unusable manifest")
 
-// manifestBody is an export's 200 body, spooled to a file: it has many megabytes when the export has many files, is read
+// manifestBody is an export's 200 body, spooled: it has many megabytes when the export has many files, is read
 // once to be checked, and then uploaded.
 type manifestBody struct {
-	*os.File
+	io.ReadSeekCloser
 	manifest staging.Manifest
 }
 
@@ -26,7 +27,7 @@ type manifestBody struct {
 func spoolManifest(into **manifestBody) func(io.Reader) error {
 	return func(body io.Reader) (err error) {
 		b := &manifestBody{}
-		if b.File, err = spool(body); err != nil {
+		if b.ReadSeekCloser, err = spool(body); err != nil {
 			return err
 		}
 		*into = b
@@ -41,19 +42,36 @@ func spoolManifest(into **manifestBody) func(io.Reader) error {
 }
 
 func (b *manifestBody) close() {
-	if b != nil && b.File != nil {
-		b.File.Close()
+	if b != nil && b.ReadSeekCloser != nil {
+		b.Close()
 	}
 }
 
-// spool copies body to a temporary file that is already unlinked: nothing is left behind, even by a kill.
-func spool(body io.Reader) (*os.File, error) {
+// shortBody is up to where a body is kept in memory, in bytes. Most are, and a file costs ten calls to the system.
+const shortBody = 64 << 10
+
+// shortSpool is a body in memory.
+type shortSpool struct{ *bytes.Reader }
+
+// Close has nothing to do.
+func (shortSpool) Close() error { return nil }
+
+// spool copies body: what is short to memory, all else to a temporary file that is already unlinked, so that nothing is left
+// behind, even by a kill.
+func spool(body io.Reader) (io.ReadSeekCloser, error) {
+	short, err := io.ReadAll(io.LimitReader(body, shortBody))
+	if err != nil {
+		return nil, err
+	}
+	if len(short) < shortBody {
+		return shortSpool{bytes.NewReader(short)}, nil
+	}
 	f, err := os.CreateTemp("", "fhir-migration-*")
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	os.Remove(f.Name())
-	if _, err := io.Copy(f, body); err != nil {
+	if _, err := io.Copy(f, io.MultiReader(bytes.NewReader(short), body)); err != nil {
 		f.Close()
 		return nil, err
 	}

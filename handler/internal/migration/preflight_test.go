@@ -299,7 +299,7 @@ func TestT12APreflightDiesAtEveryEffect(t *testing.T) {
 	t.Parallel()
 	migrate := func(t *testing.T, dieAt int, after bool) (writes int) {
 		t.Helper()
-		r := newRig(t, rigOptions{source: fhirservice.Options{LinesPerFile: 2}, settings: append([]string{"FileCount=2", "Preflight=all"}, rangeRun[:3]...)})
+		r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{LinesPerFile: 2}, settings: append([]string{"FileCount=2", "Preflight=all"}, rangeRun[:3]...)})
 		r.seed(tooLargeNumber("huge", day(4)), tooLargeNumber("huge2", day(7)))
 		r.load(5, day(2), 24*time.Hour)
 		r.exportFirst()
@@ -363,7 +363,7 @@ func TestT12APreflightDiesAtEveryEffect(t *testing.T) {
 	if writes < 12 {
 		t.Fatalf("%d writes", writes)
 	}
-	for n := 1; n <= writes; n += 3 * crashEvery {
+	for n := 1; n <= writes; n += crashEvery {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("write %d, after it: %v", n, after), func(t *testing.T) {
 				t.Parallel()

@@ -1,10 +1,10 @@
 package migration
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -42,14 +42,15 @@ func day(n float64) time.Time { return day0.Add(time.Duration(n * 24 * float64(t
 
 var rigs atomic.Int32
 
-// rig is a migration between two FHIR services of the sandbox, with tables and blobs in the storage emulator.
+// rig is a migration between two FHIR services of the sandbox, with tables and blobs in the storage emulator, or in memory.
 type rig struct {
 	*Migration
 	t                   *testing.T
 	log                 *testLog
 	clock               *testclock.Clock
 	source, destination *fhirservice.Service
-	emulator            *azurite.Server
+	emulator            *azurite.Server // nil: in memory
+	memory              *memory
 	tables              string // suffix of the tables' names
 	environ             []string
 }
@@ -57,14 +58,29 @@ type rig struct {
 type rigOptions struct {
 	source, destination fhirservice.Options
 	settings            []string // AZURE_ names without the prefix
+	inMemory            bool     // no storage emulator: for tests that migrate hundreds of times
+}
+
+// memory is a storage account in memory.
+type memory struct {
+	tables *ledger.Memory
+	blobs  *staging.Memory
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &testLog{t: t}, clock: testclock.New(start), tables: fmt.Sprint(rigs.Add(1)), emulator: emulators.For(t)}
+	r := &rig{t: t, log: &testLog{t: t}, clock: testclock.New(start), tables: fmt.Sprint(rigs.Add(1))}
+	account := account{connectionString: memoryAccount}
+	if o.inMemory {
+		r.memory = &memory{ledger.NewMemory(), staging.NewMemory()}
+		account.client = &http.Client{Transport: fhirStorage{r.memory.blobs}}
+	} else {
+		r.emulator = emulators.For(t)
+		account.connectionString = r.emulator.ConnectionString()
+	}
 	serve := func(o fhirservice.Options) *fhirservice.Service {
-		o.Clock, o.StorageConnectionString = r.clock.Now, r.emulator.ConnectionString()
-		s, err := startService(t.Context(), o)
+		o.Clock, o.StorageConnectionString, o.StorageClient = r.clock.Now, account.connectionString, account.client
+		s, err := fhirservice.Start(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +89,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	}
 	r.source, r.destination = serve(o.source), serve(o.destination)
 	r.environ = []string{
-		"AZURE_StorageConnectionString=" + r.emulator.ConnectionString(),
+		"AZURE_StorageConnectionString=" + account.connectionString,
 		"AZURE_SourceUri=" + r.source.URL(), "AZURE_SourceCredential=none",
 		"AZURE_DestinationUri=" + r.destination.URL(), "AZURE_DestinationCredential=none",
 		"AZURE_ExportTableName=export" + r.tables, "AZURE_ChunkTableName=chunk" + r.tables, "AZURE_ExceptionTableName=exceptions" + r.tables,
@@ -81,24 +97,6 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	r.environ = with(r.environ, o.settings...)
 	r.Migration = r.handler()
 	return r
-}
-
-// ports are those that a FHIR service of this test binary had. A service numbers its jobs from its port: a second one would
-// find the containers of the first, as a second migration into an account that was never cleared.
-var ports sync.Map
-
-// startService starts a FHIR service whose job ids no other has.
-func startService(ctx context.Context, o fhirservice.Options) (*fhirservice.Service, error) {
-	for {
-		s, err := fhirservice.Start(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		if _, taken := ports.LoadOrStore(s.URL(), true); !taken {
-			return s, nil
-		}
-		s.Close()
-	}
 }
 
 // handler makes a migration as a handler that has just started does: from the environment and storage alone.
@@ -115,17 +113,24 @@ func (r *rig) handler(changed ...string) *Migration {
 		}
 		return s
 	}
-	tables, err := ledger.Open(ledger.Options{ConnectionString: set.StorageConnectionString.Reveal(), ExportTable: set.ExportTableName,
-		ChunkTable: set.ChunkTableName, ExceptionTable: set.ExceptionTableName, PartitionKey: set.PartitionKey, RowKey: set.RowKey})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	blobs, err := staging.Open(staging.Options{ConnectionString: set.StorageConnectionString.Reveal()})
+	tables, blobs, err := r.openStorage(set)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return New(Options{Settings: set, Source: service(set.SourceUri), Destination: service(set.DestinationUri), Ledger: tables, Staging: blobs,
 		Clock: r.clock.Now, Random: rand.Reader, Log: slog.New(slog.NewTextHandler(r.log, nil))})
+}
+
+func (r *rig) openStorage(set settings.Settings) (*ledger.Ledger, *staging.Store, error) {
+	if r.memory != nil {
+		return ledger.OpenMemory(r.memory.tables, tableOptions(set)), staging.OpenMemory(r.memory.blobs), nil
+	}
+	tables, err := ledger.Open(tableOptions(set))
+	if err != nil {
+		return nil, nil, err
+	}
+	blobs, err := staging.Open(staging.Options{ConnectionString: set.StorageConnectionString.Reveal()})
+	return tables, blobs, err
 }
 
 // with returns environ with settings, named without the prefix, in the place of what it says of them.

@@ -75,7 +75,8 @@ func (o *original) dying(n int64, after bool) *atomic.Int64 {
 	return &writes
 }
 
-// A takeover dies at each of its writes, before and after it, and another handler goes on: it ends as one that did not.
+// A takeover dies at its writes, before or after it, and another handler goes on: it ends as one that did not. It is a sample, every third write, as
+// what the original left is written with the storage's own clients, and so the storage emulator is needed.
 func TestTakeOverDies(t *testing.T) {
 	t.Parallel()
 	const ticks = 2 // the survey, the adoption and the repair are in the first ticks

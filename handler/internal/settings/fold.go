@@ -20,6 +20,8 @@ type field struct {
 	name  string // SourceUri
 	typ   reflect.Type
 	tags  reflect.StructTag
+
+	pinned bool // by its tag
 }
 
 // variable is the name that envconfig looks up.
@@ -44,7 +46,7 @@ var fields = sync.OnceValue(func() []field {
 	var all []field
 	for i := range t.NumField() {
 		if f := t.Field(i); f.Tag.Get("ignored") == "" {
-			all = append(all, field{index: i, name: f.Name, typ: f.Type, tags: f.Tag})
+			all = append(all, field{index: i, name: f.Name, typ: f.Type, tags: f.Tag, pinned: f.Tag.Get("pinned") != ""})
 		}
 	}
 	return all

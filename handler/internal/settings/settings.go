@@ -178,7 +178,7 @@ type Settings struct {
 func (s Settings) Pinned() map[string]string {
 	value, pinned := reflect.ValueOf(s), make(map[string]string)
 	for _, f := range fields() {
-		matters := f.tag("pinned") != ""
+		matters := f.pinned
 		switch f.name {
 		case "ResourceTypes":
 			matters = !s.IsParallel

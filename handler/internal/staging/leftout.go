@@ -145,7 +145,9 @@ func without(body io.ReadCloser, offsets []int64) io.ReadCloser {
 }
 
 func copyWithout(to io.Writer, body io.Reader, offsets []int64) error {
-	r, at, left := bufio.NewReaderSize(body, 256<<10), int64(0), slices.Clone(offsets)
+	r, done := lineReader(body)
+	defer done()
+	at, left := int64(0), slices.Clone(offsets)
 	for {
 		line, err := readLine(r)
 		if len(left) > 0 && left[0] == at && len(line) > 0 {

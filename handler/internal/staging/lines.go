@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"sync"
 )
 
 // maxLine bounds a line of NDJSON, in bytes: one resource.
@@ -54,7 +55,8 @@ func (s *Store) LinesFrom(ctx context.Context, fileURL string, number, offset in
 		return err
 	}
 	defer body.Close()
-	r := bufio.NewReaderSize(body, 256<<10)
+	r, done := lineReader(body)
+	defer done()
 	for {
 		line, err := readLine(r)
 		if len(line) > 0 {
@@ -77,7 +79,8 @@ func (s *Store) LinesFrom(ctx context.Context, fileURL string, number, offset in
 type yieldError struct{ error }
 
 func eachLine(body io.Reader, skip int64, yield func(string) (bool, error)) error {
-	r := bufio.NewReaderSize(body, 256<<10)
+	r, done := lineReader(body)
+	defer done()
 	for {
 		line, err := readLine(r)
 		if line = bytes.TrimSpace(line); len(line) > 0 {
@@ -95,6 +98,19 @@ func eachLine(body io.Reader, skip int64, yield func(string) (bool, error)) erro
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// lineReaders are kept, as their buffers are large.
+var lineReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 256<<10) }}
+
+// lineReader reads body until done is called.
+func lineReader(body io.Reader) (r *bufio.Reader, done func()) {
+	r = lineReaders.Get().(*bufio.Reader)
+	r.Reset(body)
+	return r, func() {
+		r.Reset(nil)
+		lineReaders.Put(r)
 	}
 }
 

@@ -1,7 +1,6 @@
 package staging
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -77,7 +76,8 @@ func (s *Store) LineAt(ctx context.Context, fileURL string, line, offset int64) 
 }
 
 func lineAt(body io.Reader, line, offset int64) ([]byte, error) {
-	r := bufio.NewReaderSize(body, 256<<10)
+	r, done := lineReader(body)
+	defer done()
 	for at, n := int64(0), int64(0); ; {
 		text, err := readLine(r)
 		if at >= offset && len(text) > 0 {
