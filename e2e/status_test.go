@@ -23,9 +23,12 @@ type statusAnswer struct {
 	Exports struct{ Running, Done, Failed int }
 	Servers struct{ Source, Destination *int64 }
 	Summary struct{ Behind int }
-	Waiting []struct{ What, Who, Detail string }
-	Timers  []struct{ Name, Schedule string }
-	Checks  []struct {
+	Waiting []struct {
+		What, Who, Detail string
+		Actions           []struct{ Name string }
+	}
+	Timers []struct{ Name, Schedule string }
+	Checks []struct {
 		Name, State, Verdict string
 		Clean                *bool
 	}
