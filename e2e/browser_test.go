@@ -224,13 +224,14 @@ func (b *browser) look(width int64, dark bool) {
 	called(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 }
 
-// screens are those on which the page is looked at. Light and dark are asked for their contrasts; a phone shows the same otherwise.
+// screens are those on which the page is looked at. Light and dark are asked for their contrasts; a phone shows the same otherwise, and so does the
+// narrowest screen that pages are held to.
 var screens = []struct {
 	name  string
 	width int64
 	dark  bool
 	axe   bool
-}{{"", 1280, false, true}, {"-dark", 1280, true, true}, {"-phone", 390, false, false}}
+}{{"", 1280, false, true}, {"-dark", 1280, true, true}, {"-phone", 390, false, false}, {"-small", 320, true, false}}
 
 // wantAccessible asks axe whether everybody can read and operate the page, and leaves pictures of it.
 func (b *browser) wantAccessible(name string) {
@@ -243,10 +244,20 @@ func (b *browser) wantAccessible(name string) {
 		if eval[bool](b, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
 			b.t.Errorf("%s%s: the page is wider than the screen", name, screen.name)
 		}
+		for _, spill := range eval[[]string](b, spilling) {
+			b.t.Errorf("%s%s: %s", name, screen.name, spill)
+		}
 		b.shoot(name + screen.name)
 	}
 	b.look(1280, false)
 }
+
+// spilling lists the texts that reach beyond the room within the box that they are in.
+const spilling = `[...document.querySelectorAll('main .card, main .hero, main .figure, main .waits li')].flatMap((box) => {
+	const room = box.getBoundingClientRect().right - parseFloat(getComputedStyle(box).paddingRight) + 1;
+	return [...box.querySelectorAll('h1, h2, h3, p, time, data, span, li, td, th, code, button')].filter((part) => part.getBoundingClientRect().right > room && !part.closest('.unseen')).
+		map((part) => 'the text is wider than its box: ' + part.textContent.trim().slice(0, 80));
+})`
 
 // askAxe fails the test for what axe finds.
 func (b *browser) askAxe(name string) {

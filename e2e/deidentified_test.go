@@ -169,8 +169,18 @@ func TestT05DeidentifiedIsFailClosed(t *testing.T) {
 		if _, body := a.ready(); !strings.Contains(body, "ETag of ConfigFile was") {
 			t.Errorf("the readiness for the cutover does not say what changed: %s", body)
 		}
+		const changed = "The de-identification configuration is not the one that the migration began with"
+		if s := a.status(); s.State != "blocked" || len(s.Waiting) != 1 || !strings.HasPrefix(s.Waiting[0].What, changed) || len(s.Waiting[0].Actions) != 1 {
+			t.Errorf("the status does not say once what changed and what can be done: %+v", s)
+		}
+		a.putConfiguration(file, `{"after":"all"}`) // no tick has found that one
 		if status, body := a.call("POST", "/api/AcceptSettings", a.host.FunctionKey(), `{"by":"tester","reason":"a better configuration"}`); status != http.StatusOK {
 			t.Fatalf("accept: %d %s", status, body)
+		}
+		for _, w := range a.status().Waiting {
+			if strings.HasPrefix(w.What, changed) {
+				t.Errorf("it is accepted, and the status still says %+v", w)
+			}
 		}
 		a.runTo(end, nil)
 		a.wantAtDestination(a.redacted())

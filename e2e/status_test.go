@@ -3,6 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"net/http"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,9 +25,12 @@ type statusAnswer struct {
 	Exports struct{ Running, Done, Failed int }
 	Servers struct{ Source, Destination *int64 }
 	Summary struct{ Behind int }
-	Waiting []struct{ What, Who, Detail string }
-	Timers  []struct{ Name, Schedule string }
-	Checks  []struct {
+	Waiting []struct {
+		What, Who, Detail string
+		Actions           []struct{ Name string }
+	}
+	Timers []struct{ Name, Schedule string }
+	Checks []struct {
 		Name, State, Verdict string
 		Clean                *bool
 	}
@@ -47,6 +52,10 @@ func TestStatus(t *testing.T) {
 	a.seed(clinic(t, 100)...)
 	if s := a.status(); s.State != "notBegun" || len(s.Timers) != 3 || s.Timers[0].Schedule == "" || s.Build.Version == "" {
 		t.Errorf("before anything happened: %+v", s)
+	}
+	head, _ := exec.CommandContext(t.Context(), "git", "rev-parse", "HEAD").Output() // "" where there is no clone
+	if got, want := a.status().Build.Commit, strings.TrimSpace(string(head)); !strings.HasPrefix(got, want) {
+		t.Errorf("commit %q, want %q", got, want)
 	}
 	a.fire("ExportTimer")
 	if s := a.status(); s.State != "running" || s.Windows.Open == 0 || s.Progress.MigratedTill == nil {

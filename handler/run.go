@@ -22,6 +22,9 @@ import (
 // version is stamped by the build (-ldflags "-X main.version=...").
 var version = "dev"
 
+// revision is stamped by the build, too: the compiler knows none in a work tree of its own, nor with -buildvcs=false.
+var revision string
+
 // run serves the functions until ctx ends. It listens where the host says (FUNCTIONS_CUSTOMHANDLER_PORT in environ), reads the
 // app settings from environ, takes the time from clock and logs to stdout, one JSON line a transition.
 //
@@ -77,29 +80,31 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	return server.Shutdown(stopping)
 }
 
+// lookup is the value of an app setting, whatever the case of its name: the host takes it so, too.
 func lookup(environ []string, name string) string {
 	value := ""
 	for _, e := range environ {
-		if n, v, ok := strings.Cut(e, "="); ok && n == name {
+		if n, v, ok := strings.Cut(e, "="); ok && strings.EqualFold(n, name) {
 			value = v
 		}
 	}
 	return value
 }
 
+// commit is what the handler was built from: as the compiler found it, else as the Makefile did.
 func commit() string {
 	info, _ := debug.ReadBuildInfo()
 	if info == nil {
-		return ""
+		return revision
 	}
-	revision, dirty := "", ""
+	found, dirty := revision, ""
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
-			revision = s.Value
+			found = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			dirty = " (dirty)"
 		}
 	}
-	return revision + dirty
+	return found + dirty
 }

@@ -217,6 +217,8 @@ func TestSettingsThatDoNotLoad(t *testing.T) {
 	if n := len(w.Run(t.Context()).Lines); n != 4 {
 		t.Errorf("%d lines", n)
 	}
+	w.Environ = []string{"ExportTimerSchedule=00:00:00.5", "ImportTimerSchedule=00:05", "VerifyTimerSchedule=00:00:30"}
+	w.want(t, map[string]string{"schedule of ExportTimer": "ok: ", "schedule of ImportTimer": "not ok: six fields", "schedule of VerifyTimer": "ok: "})
 	w.Environ = nil
 	w.want(t, map[string]string{"schedule of ExportTimer": "not ok: nothing is planned"})
 }

@@ -44,7 +44,7 @@ func (c Check) schedules() (all []Line) {
 }
 
 // schedule is what a schedule looks like: six fields, five for a classic cron expression, or a time span.
-var schedule = regexp.MustCompile(`^(\S+( +\S+){4,5}|\d{1,2}:\d{2}:\d{2})$`)
+var schedule = regexp.MustCompile(`^(\S+( +\S+){4,5}|\d{1,2}:\d{2}:\d{2}(\.\d{1,7})?)$`)
 
 // environment is the value of an app setting, whatever the case of its name.
 func (c Check) environment(name string) string {

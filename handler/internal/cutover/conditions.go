@@ -69,18 +69,15 @@ func (c *Cutover) windows(ctx context.Context, l look) (Condition, error) {
 		Do: "wait for them; release those that are held"}, nil
 }
 
-// anonymizationPin is the name under which the version of the de-identification configuration is pinned with the settings.
-const anonymizationPin = "ETag of ConfigFile"
-
 // settled: no setting that must not change half-way differs, nor the de-identification configuration.
 func (c *Cutover) settled(ctx context.Context, l look) (Condition, error) {
 	pinned := c.Settings.Pinned()
 	if c.Settings.IsExportDeidentified {
 		etag, err := c.Staging.AnonymizationETag(ctx, c.Settings.AnonymizationFile())
 		if err != nil {
-			return Condition{Name: "settings", Evidence: "not known: " + err.Error(), Do: "put the configuration back as it was, or ask again"}, nil
+			return Condition{Name: "settings", Evidence: "not known: " + err.Error(), Do: "put the configuration back, or ask again"}, nil
 		}
-		pinned[anonymizationPin] = etag
+		pinned[ledger.AnonymizationPin] = etag
 	}
 	if diff := l.chunk.PinnedDifference(pinned); diff != "" {
 		return Condition{Name: "settings", Evidence: "changed since the start: " + diff, Do: "set them back, or POST /api/AcceptSettings"}, nil

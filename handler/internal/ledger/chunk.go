@@ -165,6 +165,9 @@ func (c Chunk) CountMissing(from Position, notBefore time.Time) (_ Chunk, ok boo
 	return c, true
 }
 
+// AnonymizationPin is the name under which the version of the de-identification configuration, its ETag, is pinned with the settings.
+const AnonymizationPin = "ETag of ConfigFile"
+
 // PinnedDifference names the settings that differ from those of the first window, "" when none does.
 func (c Chunk) PinnedDifference(now map[string]string) string {
 	var diff []string

@@ -18,6 +18,7 @@ type Control struct {
 	Drain               Wish     // what is open is ended, then the tables are given back to the original
 	StartNow            Wish     // the live end is planned up to the lag, however short that window is
 	Export, Import      Tick     // of ExportTimer and ImportTimer
+	Anonymization       string   // the ETag of the de-identification configuration as ExportTimer last found it, "" when it never looked for one
 
 	Drained time.Time // when the tables were given back
 
@@ -97,6 +98,15 @@ func (c Control) StartNowDone(action string) (_ Control, ok bool) {
 	return c, true
 }
 
+// AnonymizationFound notes which version of the de-identification configuration there is. ok is false when that is noted, or not known.
+func (c Control) AnonymizationFound(etag string) (_ Control, ok bool) {
+	if etag == "" || etag == c.Anonymization {
+		return c, false
+	}
+	c.Anonymization = etag
+	return c, true
+}
+
 func (c *Control) row() row { return row{c.columns(), &c.etag, &c.kept} }
 
 func (c *Control) columns() []column {
@@ -108,6 +118,7 @@ func (c *Control) columns() []column {
 		timeColumn("destinationNotBefore", &c.Destination.NotBefore), textColumn("destinationOutage", &c.Destination.Reason),
 		timeColumn("exportTick", &c.Export.At), textColumn("exportTrouble", &c.Export.Error), timeColumn("exportTroubleSince", &c.Export.Since), textColumn("exportWaiting", &c.Export.Waiting),
 		timeColumn("importTick", &c.Import.At), textColumn("importTrouble", &c.Import.Error), timeColumn("importTroubleSince", &c.Import.Since), textColumn("importWaiting", &c.Import.Waiting),
+		textColumn("anonymizationETag", &c.Anonymization),
 		jsonColumn("retrying", &c.Retrying, func(ids []string) bool { return len(ids) == 0 }),
 	})
 }

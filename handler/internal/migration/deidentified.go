@@ -13,9 +13,6 @@ import (
 // De-identified export is fail-closed: the version of its configuration is pinned with the settings when planning begins, each export names it, and
 // where it is missing or another one nothing is begun. What was not exported that way, with the version that is pinned, is not imported.
 
-// anonymizationPin is the name under which the ETag of the configuration is pinned.
-const anonymizationPin = "ETag of ConfigFile"
-
 // errIdentified: nothing may be exported as it is, and how it is to be de-identified is not known.
 var errIdentified = errors.New("nothing is exported: the de-identification configuration could not be read")
 
@@ -33,8 +30,21 @@ func (m *Migration) pinned(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	pinned[anonymizationPin] = etag
+	pinned[ledger.AnonymizationPin] = etag
 	return pinned, nil
+}
+
+// noteAnonymization notes the version of the configuration that was accepted: the last tick may have found another one, and the page would
+// say until the next that it differs.
+func (m *Migration) noteAnonymization(ctx context.Context, etag string) error {
+	if etag == "" {
+		return nil
+	}
+	control, err := m.Ledger.Control(ctx)
+	if err != nil {
+		return err
+	}
+	return m.updateControl(ctx, control, func(c ledger.Control) (ledger.Control, bool) { return c.AnonymizationFound(etag) })
 }
 
 // exportRequest is what is asked for as the export of w.
@@ -47,7 +57,7 @@ func (t *tick) exportRequest(w ledger.Window) (fhir.ExportRequest, error) {
 	if !t.Settings.IsExportDeidentified {
 		return r, nil
 	}
-	etag := t.chunk.Pinned[anonymizationPin]
+	etag := t.chunk.Pinned[ledger.AnonymizationPin]
 	if etag == "" || etag != t.anonymizationETag {
 		return r, errIdentified
 	}
@@ -58,7 +68,7 @@ func (t *tick) exportRequest(w ledger.Window) (fhir.ExportRequest, error) {
 // identified says why what a manifest lists may not be imported: it was asked for to be de-identified, and was exported as it is, or with another
 // version of the configuration than the one that is pinned, which an operator has accepted since.
 func (t *tick) identified(m staging.Manifest) (reason string) {
-	file, etag := t.Settings.AnonymizationFile(), t.chunk.Pinned[anonymizationPin]
+	file, etag := t.Settings.AnonymizationFile(), t.chunk.Pinned[ledger.AnonymizationPin]
 	if t.Settings.IsExportDeidentified && !m.AnonymizedBy(file, etag) {
 		return fmt.Sprintf("the export was not de-identified with %s in its version of now, ETag %q", file, etag)
 	}

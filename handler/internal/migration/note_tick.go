@@ -8,7 +8,8 @@ import (
 )
 
 // noteTick notes in the control row that a step of a timer ended, how it failed or what it waits for: the page tells from it a timer that does not fire,
-// and what is to be mended. A step that has nothing to do saves it every few minutes only, and reads nothing for it.
+// what is to be mended, and whether the de-identification configuration is the one that is pinned. A step that has nothing to do saves it every few
+// minutes only, and reads nothing for it.
 func (t *tick) noteTick(ctx context.Context, s side, failed error) error {
 	ctx, cancel := afterEffect(ctx)
 	defer cancel()
@@ -22,11 +23,12 @@ func (t *tick) noteTick(ctx context.Context, s side, failed error) error {
 	if failed != nil {
 		text = failed.Error()
 	}
-	next, ok := s.tick(&t.control).Ended(text, t.sum.Waiting, t.Clock())
-	if !ok {
+	next, ended := s.tick(&t.control).Ended(text, t.sum.Waiting, t.Clock())
+	*s.tick(&t.control) = next
+	found := false
+	if t.control, found = t.control.AnonymizationFound(t.anonymizationETag); !ended && !found {
 		return nil
 	}
-	*s.tick(&t.control) = next
 	_, err := t.Ledger.SaveControl(ctx, t.control)
 	if errors.Is(err, ledger.ErrConflict) || errors.Is(err, ledger.ErrNotFound) {
 		return nil // the row was changed in this step, or there is no table yet: the next tick notes it

@@ -165,6 +165,9 @@ func (m *Migration) AcceptSettings(ctx context.Context, c Caller) (changed strin
 		if err == nil {
 			_, err = t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Repin(pinned) })
 		}
+		if err == nil {
+			err = m.noteAnonymization(ctx, pinned[ledger.AnonymizationPin])
+		}
 		return changed, err
 	})
 }

@@ -58,7 +58,7 @@ func (t *tick) pinnedChanged(names ...string) error {
 		if t.anonymizationETag == "" {
 			return errIdentified
 		}
-		now[anonymizationPin] = t.anonymizationETag
+		now[ledger.AnonymizationPin] = t.anonymizationETag
 	}
 	if len(names) > 0 {
 		maps.DeleteFunc(now, func(name, _ string) bool { return !slices.Contains(names, name) })
@@ -75,7 +75,7 @@ func (t *tick) plan(ctx context.Context) error {
 	if err != nil {
 		return t.shown(fmt.Errorf("nothing is exported: %w", err))
 	}
-	t.anonymizationETag = pinned[anonymizationPin]
+	t.anonymizationETag = pinned[ledger.AnonymizationPin]
 	if _, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Pin(pinned) }); err != nil {
 		return err
 	}

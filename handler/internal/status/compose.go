@@ -85,7 +85,7 @@ func (r *Reader) state(all rows, s Status) (State, string) {
 	held := count(all.open, ledger.Held)
 	acts := 0
 	for _, w := range s.Waiting {
-		if w.Act && w.Window == nil {
+		if w.Act && !w.held {
 			acts++
 		}
 	}
@@ -131,7 +131,7 @@ const slackBehind = 10 * time.Minute
 
 func firstAct(waits []Wait) int {
 	for i, w := range waits {
-		if w.Act && w.Window == nil {
+		if w.Act && !w.held {
 			return i
 		}
 	}
@@ -152,6 +152,9 @@ func (r *Reader) atWork(all rows) string {
 		if n := count(all.open, p.phase); n > 0 {
 			parts = append(parts, many(int64(n), "window is", "windows are")+" being "+p.what)
 		}
+	}
+	if len(parts) == 0 && len(all.open) == 0 {
+		return "The next window is about to be planned"
 	}
 	if len(parts) == 0 {
 		return many(int64(len(all.open)), "window is", "windows are") + " open"

@@ -121,6 +121,8 @@ type Wait struct {
 	Detail string     `json:"detail,omitempty"`
 	Window *int       `json:"window,omitempty"` // the window that is held
 	Do     []Action   `json:"actions,omitempty"`
+
+	held bool // it is about windows that are held
 }
 
 // Action is something that an operator can do by POST, with who and why in the body.

@@ -24,7 +24,7 @@ func TestStates(t *testing.T) {
 		waits    string // what must be among what is waited for
 	}{
 		"empty":     {want: NotBegun, headline: "Nothing is migrated yet"},
-		"no window": {rows: func(r *rig) { r.begin() }, want: Running, headline: "0 windows are open"},
+		"no window": {rows: func(r *rig) { r.begin() }, want: Running, headline: "The next window is about to be planned"},
 		"running": {rows: func(r *rig) {
 			r.begin().window(0, 30, r.done(10, 0))
 			r.window(30, 60, r.importing(10))
@@ -60,6 +60,9 @@ func TestStates(t *testing.T) {
 			r.begin().chunk.Pinned["SourceUri"] = "https://other.example"
 			r.chunk = got[ledger.Chunk](r.t)(r.Ledger.SaveChunk(r.t.Context(), r.chunk))
 		}, want: Blocked, headline: "App settings changed", waits: "App settings changed"},
+		"configuration": {settings: []string{"IsExportDeidentified=true", "ConfigFile=rules"}, rows: func(r *rig) { r.configured("0x1", "0x2") },
+			want: Blocked, headline: "The de-identification configuration is not the one", waits: "The de-identification configuration"},
+		"configuration as it was": {settings: []string{"IsExportDeidentified=true", "ConfigFile=rules"}, rows: func(r *rig) { r.configured("0x1", "0x1") }, want: Running},
 		"trouble": {rows: func(r *rig) {
 			r.begin().control(func(c *ledger.Control) { c.Import, _ = c.Import.Ended("give the role FHIR Data Importer", "", r.now) })
 		}, want: Blocked, headline: "ImportTimer's last tick failed", waits: "ImportTimer's last tick failed"},
@@ -97,6 +100,57 @@ func TestStates(t *testing.T) {
 			}
 			t.Errorf("it waits for %+v, want %q", s.Waiting, test.waits)
 		})
+	}
+}
+
+// configured has a migration begin with one version of the de-identification configuration, and ExportTimer find another one.
+func (r *rig) configured(began, found string) {
+	r.t.Helper()
+	r.begin().chunk.Pinned[ledger.AnonymizationPin] = began
+	r.chunk = got[ledger.Chunk](r.t)(r.Ledger.SaveChunk(r.t.Context(), r.chunk))
+	r.control(func(c *ledger.Control) { *c, _ = c.AnonymizationFound(found) })
+}
+
+// What changed half-way is said once, with what can be done, however the ticks failed over it; and what else they failed over is not lost by it.
+func TestChangedIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "IsExportDeidentified=true", "ConfigFile=rules")
+	r.configured("0x1", "0x2")
+	r.control(func(c *ledger.Control) {
+		c.Export, _ = c.Export.Ended("nothing new is planned or begun: ETag of ConfigFile was \"0x1\" and is \"0x2\"; accept it\nexport 7: 403 Forbidden", "", r.now)
+	})
+	s := r.read()
+	if len(s.Waiting) != 2 || !strings.Contains(s.Waiting[0].Detail, `rules.json: ETag of ConfigFile was "0x1" and is "0x2"`) || s.Waiting[0].Do[0].Name != "AcceptSettings" ||
+		s.Waiting[1].Detail != "export 7: 403 Forbidden" {
+		t.Errorf("it waits for %s", asJSON(t, s.Waiting))
+	}
+}
+
+// Who looks at a halted migration sees what failed last.
+func TestHaltedSaysWhatFailed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t).begin()
+	r.window(0, 30, r.failed("413: too large"))
+	for range 5 {
+		r.chunk, _ = r.chunk.TickFailed()
+	}
+	r.chunk = got[ledger.Chunk](r.t)(r.Ledger.SaveChunk(r.t.Context(), r.chunk))
+	if s := r.read(); s.State != Halted || !strings.Contains(s.Waiting[0].Detail, "The last failure, of window 1 at 2025-01-01 00:00 UTC: ") || !strings.Contains(s.Waiting[0].Detail, "413: too large") {
+		t.Errorf("%s: %s", s.State, asJSON(t, s.Waiting))
+	}
+}
+
+// More windows are held than are listed: the rest are counted, and named as no window.
+func TestManyHeld(t *testing.T) {
+	t.Parallel()
+	r := newRig(t).begin()
+	for n := range maxHeldShown + 2 {
+		r.window(float64(n), float64(n+1), r.held("no"))
+	}
+	s := r.read()
+	last := s.Waiting[len(s.Waiting)-1]
+	if s.State != Held || len(s.Waiting) != maxHeldShown+1 || last.What != "2 windows are held as well" || last.Window != nil {
+		t.Errorf("%s: %s", s.State, asJSON(t, last))
 	}
 }
 

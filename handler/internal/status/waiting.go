@@ -2,6 +2,8 @@ package status
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"fhirmigration/handler/internal/ledger"
@@ -30,12 +32,9 @@ func (r *Reader) waiting(all rows) (waits []Wait) {
 	if p := all.control.Pause; p.Set() {
 		waits = append(waits, Wait{What: "Paused by " + p.By, Detail: p.Reason, Who: operator, Since: Instant(p.At), Do: []Action{resume}})
 	}
-	if diff := all.chunk.PinnedDifference(r.Settings.Pinned()); diff != "" {
-		waits = append(waits, Wait{What: "App settings changed that must not change half-way: nothing new is planned", Detail: cut(diff), Act: true,
-			Who: operator + ", who sets them back or accepts them", Do: []Action{acceptSettings}})
-	}
+	waits = append(waits, r.changed(all)...)
 	waits = append(waits, heldWaits(all)...)
-	waits = append(waits, troubles(all)...)
+	waits = append(waits, r.troubles(all)...)
 	waits = append(waits, r.parameterWaits(all)...)
 	if paused, until := r.Settings.Paused(all.now); paused {
 		waits = append(waits, Wait{What: "Paused until " + when(until), Who: "the clock, or who changes AZURE_PauseDm", Until: Instant(until)})
@@ -53,6 +52,29 @@ func (r *Reader) waiting(all rows) (waits []Wait) {
 	return waits
 }
 
+// differences name what is not as it was when the migration began: settings, and the de-identification configuration, as ExportTimer last found it.
+func (r *Reader) differences(all rows) (settings, configuration string) {
+	if r.Settings.IsExportDeidentified && all.control.Anonymization != "" {
+		configuration = all.chunk.PinnedDifference(map[string]string{ledger.AnonymizationPin: all.control.Anonymization})
+	}
+	return all.chunk.PinnedDifference(r.Settings.Pinned()), configuration
+}
+
+// changed is what must not change half-way, and did.
+func (r *Reader) changed(all rows) (waits []Wait) {
+	settings, configuration := r.differences(all)
+	if settings != "" {
+		waits = append(waits, Wait{What: "App settings changed that must not change half-way: nothing new is planned", Detail: cut(settings), Act: true,
+			Who: operator + ", who sets them back or accepts them", Do: []Action{acceptSettings}})
+	}
+	if configuration != "" {
+		waits = append(waits, Wait{What: "The de-identification configuration is not the one that the migration began with: nothing new is exported", Act: true,
+			Detail: cut(r.Settings.AnonymizationFile() + ": " + configuration + ". What was imported before is de-identified with the old one, and stays as it is."),
+			Who:    operator + ", who looks at what changed in it and accepts it; a file that is put back is another version, too", Do: []Action{acceptSettings}})
+	}
+	return waits
+}
+
 // halted is a migration of which too many ticks failed in a row.
 func (r *Reader) halted(all rows) []Wait {
 	if !all.chunk.Halted(r.Settings.MaxAttempts()) {
@@ -60,7 +82,16 @@ func (r *Reader) halted(all rows) []Wait {
 	}
 	return []Wait{{What: "Halted after " + many(int64(all.chunk.FailedTicks), "failed tick", "failed ticks in a row"), Act: true,
 		Who: operator + ", who finds the cause and says that it goes on", Do: []Action{clearRetries},
-		Detail: fmt.Sprintf("Nothing new starts; what runs is followed. AZURE_MaxExportRetries is %d.", r.Settings.MaxAttempts())}}
+		Detail: fmt.Sprintf("Nothing new starts; what runs is followed. AZURE_MaxExportRetries is %d.", r.Settings.MaxAttempts()) + lastFailure(all)}}
+}
+
+// lastFailure is what the newest failed attempt says, for whoever looks for the cause of a halt.
+func lastFailure(all rows) string {
+	newest, _, _ := failures(all)
+	if len(newest) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\nThe last failure, of window %d at %s: %s", newest[0].Window, when(newest[0].At), newest[0].What)
 }
 
 // said is what the last ticks themselves said that they wait for: what nothing else on the page explains.
@@ -147,23 +178,30 @@ func heldWaits(all rows) (waits []Wait) {
 				since = w.AttemptLog[n-1].At
 			}
 			waits = append(waits, Wait{What: fmt.Sprintf("Window %d is held", w.Number), Detail: cut(w.HeldReason), Who: operator, Act: true, Window: &w.Number,
-				Since: Instant(since), Do: windowActions(w)})
+				Since: Instant(since), Do: windowActions(w), held: true})
 		}
 	}
 	if held > maxHeldShown {
-		waits = append(waits, Wait{What: fmt.Sprintf("%s more are held", many(int64(held-maxHeldShown), "window", "windows")), Who: operator, Act: true, Window: new(int)})
+		waits = append(waits, Wait{What: fmt.Sprintf("%s held as well", many(int64(held-maxHeldShown), "window is", "windows are")), Who: operator, Act: true, held: true})
 	}
 	return waits
 }
 
-// troubles are how the last ticks failed.
-func troubles(all rows) (waits []Wait) {
+// troubles are how the last ticks failed, but for what is told as changed.
+func (r *Reader) troubles(all rows) (waits []Wait) {
+	settings, configuration := r.differences(all)
+	untold := func(text string) string { // an error a line
+		lines := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool {
+			return settings != "" && strings.Contains(line, settings) || configuration != "" && strings.Contains(line, configuration)
+		})
+		return strings.Join(lines, "\n")
+	}
 	for _, t := range []struct {
 		name string
 		ledger.Tick
 	}{{"ExportTimer", all.control.Export}, {"ImportTimer", all.control.Import}} {
-		if t.Error != "" {
-			waits = append(waits, Wait{What: t.name + "'s last tick failed", Detail: cut(t.Error), Act: true, Since: Instant(t.Since),
+		if text := untold(t.Error); text != "" {
+			waits = append(waits, Wait{What: t.name + "'s last tick failed", Detail: cut(text), Act: true, Since: Instant(t.Since),
 				Who: "who can mend what it says; then it goes on by itself"})
 		}
 	}
