@@ -139,7 +139,7 @@ func firstAct(waits []Wait) int {
 }
 
 func (r *Reader) finished(all rows) bool {
-	return r.Settings.SpecificRun && len(all.open)+len(all.chunk.Repairs) == 0 && !all.chunk.Watermark.Before(r.Settings.EndDate.Truncate(time.Millisecond))
+	return r.Settings.SpecificRun && len(all.open)+len(all.chunk.Repairs) == 0 && !all.chunk.Types.UnderWay() && !all.chunk.Watermark.Before(r.Settings.EndDate.Truncate(time.Millisecond))
 }
 
 // atWork says what the open windows do.
