@@ -19,6 +19,9 @@ import (
 // and its end stay as they are until the last of them is planned.
 func (t *tick) planNextByType(ctx context.Context, limit time.Time, final bool) (moved bool, err error) {
 	if t.chunk.ExportOnly {
+		if back, err := t.returned(ctx); back || err != nil {
+			return back, err
+		}
 		return false, errNotByType
 	}
 	if !t.chunk.Types.UnderWay() {
