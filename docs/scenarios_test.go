@@ -48,7 +48,7 @@ func numberedTests(t *testing.T) map[int][]string {
 	return found
 }
 
-// Each scenario has a row with at least one test, the tests that a row names are in the code, and a test with a number is of a scenario.
+// Each scenario has a row with at least one test, the tests that a row names are in the code, and a test with a number is of a scenario, and in its row.
 func TestScenariosHaveTests(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("scenarios.md")
@@ -71,6 +71,11 @@ func TestScenariosHaveTests(t *testing.T) {
 		t.Errorf("scenarios.md has %d rows, want %d", rows, scenarios)
 	}
 	for n, names := range tests {
+		for _, name := range names {
+			if !strings.Contains(string(page), "`"+name+"`") {
+				t.Errorf("scenarios.md does not have the test %s", name)
+			}
+		}
 		if n < 1 || n > scenarios {
 			t.Errorf("%v have the number of no scenario: there are T01 to T%d", names, scenarios)
 		}

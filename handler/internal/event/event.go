@@ -34,7 +34,7 @@ const (
 	Held = "Held"
 	// Outage is a service that gives no answer, or answers again.
 	Outage = "Outage"
-	// Retired is a source that answers exports alone.
+	// Retired is a source that answers exports alone, or did and can be counted again.
 	Retired = "Retired"
 	// SearchParameters is about the custom search parameters and the reindex.
 	SearchParameters = "SearchParameters"

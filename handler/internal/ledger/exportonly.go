@@ -70,13 +70,24 @@ func (w Window) Pace() Pace {
 	return p
 }
 
-// Retired notes that the source answers exports alone. It stays so until the source is another one: a service that has said it does not
-// come back. ok is false when that is noted.
+// Retired notes that the source answers exports alone. It stays so until the source is another one, or has Returned. ok is false when that is
+// noted.
 func (c Chunk) Retired() (_ Chunk, ok bool) {
 	if c.ExportOnly {
 		return c, false
 	}
 	c.ExportOnly = true
+	c.CountTries, c.NotBefore = 0, time.Time{}
+	return c, true
+}
+
+// Returned notes that a source that answered exports alone can be counted again. number is JobID as it was when no frontier was open. ok is false
+// when a window was listed since, which may be one, as nothing is planned behind that; and when there is nothing to note.
+func (c Chunk) Returned(number int) (_ Chunk, ok bool) {
+	if c.Foreign || !c.ExportOnly || c.JobID != number {
+		return c, false
+	}
+	c.ExportOnly, c.LastExport = false, Pace{}
 	c.CountTries, c.NotBefore = 0, time.Time{}
 	return c, true
 }

@@ -32,6 +32,7 @@ type Survey struct {
 	Holes       []Window             // planned windows, not inserted yet, for time behind the watermark that no row covers
 	Reached     map[string]time.Time // by type, how far windows of it cover what lies behind PlannedTill without a hole
 	Types       []string             // of the windows of the original in its last global window
+	ByType      bool                 // what is migrated up to PlannedTill was by type, and by the original alone: types that its list left out were not
 	Figures     TakenOver
 }
 
@@ -77,6 +78,7 @@ func (a attempt) short() bool {
 // Survey reads the rows of all windows and payloads, paged, and says what is open. Chunk is the row as it was read; byType says that the
 // migration goes type by type, where the original's watermark is globalSinceExportType.
 func (l *Ledger) Survey(ctx context.Context, c Chunk, byType bool, now time.Time) (Survey, error) {
+	since := c.Watermark
 	if c.Watermark.IsZero() || byType && c.Original.Since.After(c.Watermark) {
 		c.Watermark = c.Original.Since
 	}
@@ -106,7 +108,17 @@ func (l *Ledger) Survey(ctx context.Context, c Chunk, byType bool, now time.Time
 			attempts[i].with(*f)
 		}
 	}
-	return survey(c, attempts, now)
+	s, err := survey(c, attempts, now)
+	s.ByType = !c.Given.any() && !c.Original.none() && !reachedAsAWhole(attempts, since)
+	return s, err
+}
+
+// reachedAsAWhole says whether a window of all types ends or begins at the original's since. Whoever goes type by type does not move that, but one who
+// has gone over from the one to the other has both.
+func reachedAsAWhole(attempts []attempt, since time.Time) bool {
+	return !since.IsZero() && slices.ContainsFunc(attempts, func(a attempt) bool {
+		return a.typ == "" && (a.till.Equal(since) || a.since.Equal(since))
+	})
 }
 
 // originalRows hands every row whose key begins with prefix and a letter or digit to yield. What cannot be read of a row is left out:

@@ -75,15 +75,38 @@ func (c Chunk) BeginTypes(types []string, original int, till time.Time) (_ Chunk
 	if c.Foreign || c.Types.UnderWay() || len(types) == 0 || !till.After(c.PlannedTill) {
 		return c, false
 	}
-	next := TypePlan{Types: slices.Clone(types), Original: original, Before: len(types), Till: till.UTC()}
-	if joined := c.Joined(types, original); len(joined) > 0 {
-		next.Types = slices.DeleteFunc(next.Types, func(t string) bool { return slices.Contains(joined, t) })
-		next.Before = len(next.Types)
-		next.Types = append(next.Types, joined...)
-		next.Mixed = !slices.Equal(next.Types[:original], types[:original])
-	}
+	next, _ := c.globalWindow(types, original, till)
 	c.Types, c.Given = next, GivenTypes{}
 	return c.forOriginal(), true
+}
+
+// JoinTypes begins a global window of no length at PlannedTill, in which those of types are planned alone that the last one did not have, from the very
+// beginning on: where no other comes after it, they would never be. ok is false when a global window is under way, or none of types joins.
+func (c Chunk) JoinTypes(types []string, original int) (_ Chunk, ok bool) {
+	if c.Foreign || c.Types.UnderWay() || c.PlannedTill.IsZero() || len(types) == 0 {
+		return c, false
+	}
+	next, joined := c.globalWindow(types, original, c.PlannedTill)
+	if !joined {
+		return c, false
+	}
+	next.Index, next.Mixed = next.Before, true
+	c.Types, c.Given = next, GivenTypes{}
+	return c.forOriginal(), true
+}
+
+// globalWindow is the one that ends at till, with those of types last that join.
+func (c Chunk) globalWindow(types []string, original int, till time.Time) (next TypePlan, joins bool) {
+	next = TypePlan{Types: slices.Clone(types), Original: original, Before: len(types), Till: till.UTC()}
+	joined := c.Joined(types, original)
+	if len(joined) == 0 {
+		return next, false
+	}
+	next.Types = slices.DeleteFunc(next.Types, func(t string) bool { return slices.Contains(joined, t) })
+	next.Before = len(next.Types)
+	next.Types = append(next.Types, joined...)
+	next.Mixed = !slices.Equal(next.Types[:original], types[:original])
+	return next, true
 }
 
 // Joined are those of types that the last global window did not have, or that a drain left without their beginning; where the durable
@@ -133,11 +156,29 @@ func (c Chunk) AdoptTypes(types []string, reached map[string]time.Time) (_ Chunk
 	return c.forOriginal(), true
 }
 
+// KnowTypes keeps the list that the durable original planned by where no global window of it is under way: those types are planned up to PlannedTill,
+// others are not. Where one is under way, that has the list.
+func (c Chunk) KnowTypes(types []string) Chunk {
+	if len(c.Types.Types) == 0 && !c.Given.any() && !c.Original.none() {
+		c.Given = GivenTypes{List: slices.Clone(types), Planned: slices.Clone(types)}
+	}
+	return c
+}
+
+// AsAWhole forgets where the durable original stood type by type, when what it left is taken over as one of the whole system: see
+// Survey.ByType. What a drain of ours left is kept.
+func (c Chunk) AsAWhole() Chunk {
+	if !c.Given.any() {
+		c.Original = OriginalPlan{Types: c.Original.Types}
+	}
+	return c
+}
+
 // OtherTypes says why types cannot be the list that the durable original planned by: it begins with what its chunk row says. "" when they can,
 // and when it planned nothing by type. A type that it did not have would otherwise count as migrated.
 func (c Chunk) OtherTypes(types []string) string {
 	o := c.Original
-	if len(c.Types.Types) > 0 || o.Since.IsZero() && o.Till.IsZero() {
+	if len(c.Types.Types) > 0 || o.none() {
 		return ""
 	}
 	switch n := len(c.originalTypes(types)); {
@@ -256,6 +297,9 @@ type OriginalPlan struct {
 	Multi             string    // "Running" while the type at hand is cut, else ""
 	Types, Index      int       // the length of its list of types, and the place of the type at hand
 }
+
+// none says whether the original planned nothing by type.
+func (o OriginalPlan) none() bool { return o.Since.IsZero() && o.Till.IsZero() }
 
 // multiRunning is multiExport of a type that is planned in part.
 const multiRunning = "Running"

@@ -178,3 +178,43 @@ func TestLeaveTypesThatWereNotPlanned(t *testing.T) {
 		}
 	}
 }
+
+// Where no global window comes any more, types that join get one of their own, of no length: they are planned from the very beginning, the others not once
+// more, and the durable original has nothing to plan in it.
+func TestTypesJoinAfterTheLastGlobalWindow(t *testing.T) {
+	t.Parallel()
+	c := typed(t)
+	c, ok := c.PassTypes(c.Position(), 3, 1)
+	if !ok || c.Types.UnderWay() {
+		t.Fatalf("not planned to the end: %+v", c.Types)
+	}
+	if _, ok := c.JoinTypes([]string{"X", "B", "A"}, 2); ok {
+		t.Error("a global window of no length, and no type joins")
+	}
+	c, ok = c.JoinTypes([]string{"A", "Y", "B", "X", "Z"}, 4)
+	if !ok {
+		t.Fatal("not begun")
+	}
+	if got, want := c.Ahead(), []Position{{Type: "Y"}, {Type: "Z"}}; !slices.EqualFunc(got, want, Position.Is) {
+		t.Errorf("ahead %v, want %v", got, want)
+	}
+	if diff := cmp.Diff(OriginalPlan{Since: tenth, Types: 4}, c.Original); diff != "" {
+		t.Errorf("the original's columns (-want +got):\n%s", diff)
+	}
+	if _, ok := c.JoinTypes([]string{"A", "Y", "B", "X", "Z", "V"}, 4); ok {
+		t.Error("begun anew while it is under way")
+	}
+	c, ok = c.List(NewWindow(1, t0, tenth).OfType("Y")) // a row of a type that is at hand, but does not cover its beginning
+	if !ok || c.Position().Type != "Y" {
+		t.Fatalf("position %v", c.Position())
+	}
+	c, _ = c.Jump(c.Position(), t0, 2)
+	c, _ = c.List(NewWindow(2, t0, tenth).OfType("Y"))
+	c, ok = c.PassTypes(c.Position(), 1, 3)
+	if !ok || c.Types.UnderWay() || !c.PlannedTill.Equal(tenth) || !c.Watermark.Equal(t0) {
+		t.Errorf("planned till %s, watermark %s, %+v", c.PlannedTill, c.Watermark, c.Types)
+	}
+	if joined := c.Joined([]string{"A", "Y", "B", "X", "Z"}, 4); len(joined) > 0 {
+		t.Errorf("joins once more: %v", joined)
+	}
+}

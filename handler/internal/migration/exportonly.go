@@ -48,6 +48,26 @@ func (t *tick) logRetired() {
 	t.Log.Warn("the source is retired: it lets data be exported, and nothing be searched for or counted; windows are cut by what exports bring", "event", "Retired")
 }
 
+// returned finds out whether a source that was retired can be counted again, and notes it: services are switched off for hours before it is for good.
+// Nothing is asked while a frontier is open, as nothing is planned behind that.
+func (t *tick) returned(ctx context.Context) (back bool, _ error) {
+	if t.frontierOpen() {
+		return false, nil
+	}
+	number := t.chunk.JobID
+	if found, err := t.adopt(ctx, number); found || err != nil { // it may be one
+		return found, err
+	}
+	if _, err := t.Source.CountResources(ctx, fhir.Period{Since: firstInstant, Till: firstInstant.Add(time.Millisecond)}); err != nil {
+		return false, nil // whatever it is: what is known stays
+	}
+	back, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.Returned(number) })
+	if back {
+		t.Log.Warn("the source that was retired can be searched and counted again; windows are cut by its counts", "event", "Retired")
+	}
+	return back, err
+}
+
 // planFrontier plans the next window of an export-only source, when the one before has shown how long it should be.
 func (t *tick) planFrontier(ctx context.Context, limit time.Time, final bool) (moved bool, err error) {
 	if t.frontierOpen() {
@@ -62,6 +82,11 @@ func (t *tick) planFrontier(ctx context.Context, limit time.Time, final bool) (m
 	tooShort := till.Equal(limit) && !final && till.Sub(since) < t.tail() && !t.control.StartNow.Set()
 	if !till.After(since) || tooShort {
 		return t.adopt(ctx, t.chunk.JobID)
+	}
+	if till.Equal(limit) && !final { // once a window: what was written since it came back is waited for less long, and counted
+		if back, err := t.returned(ctx); back || err != nil {
+			return back, err
+		}
 	}
 	return true, t.insertWindow(ctx, ledger.NewFrontier(t.chunk.JobID, since, till, maxCount))
 }
@@ -161,9 +186,10 @@ func (t *tick) exportedNothing(ctx context.Context, w ledger.Window) (_ ledger.W
 }
 
 // longer is the end of a window that brought nothing when it is exported again: twice as far, as far as there is something to export. A
-// step too small to be worth it is none, or a source whose exports take their time would have its live end run away for ever.
+// step too small to be worth it is none, or a source whose exports take their time would have its live end run away for ever. One behind which
+// something is planned, since the source had returned, stays as it is.
 func (t *tick) longer(ctx context.Context, w ledger.Window) (time.Time, error) {
-	if !w.Frontier || !t.chunk.ExportOnly {
+	if !w.Frontier || !t.chunk.ExportOnly || w.Till.Before(t.chunk.PlannedTill) {
 		return w.Till, nil
 	}
 	now, err := t.Source.Now(ctx)

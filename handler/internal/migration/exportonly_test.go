@@ -264,3 +264,113 @@ func TestRetiredSourceStuckExport(t *testing.T) {
 		t.Errorf("%d cancels, %s, log %v", n, w.Name(), w.AttemptLog)
 	}
 }
+
+// A source that was retired for a while is noticed at the live end: what is written from then on is counted, and waited for no longer than at any other.
+func TestRetiredSourceReturns(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []fhirservice.Kind{fhirservice.Cosmos, fhirservice.SQL} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{source: fhirservice.Options{Kind: kind}, settings: []string{"ExportWithHistory=true", "MigrateSearchParameters=false", "StartDate=2024-01-01"}})
+			r.load(10, start.Add(-30*24*time.Hour), 71*time.Hour)
+			r.source.Inject(fhirservice.Fault{Gone: true})
+			for !r.chunkReaches(start.Add(-time.Hour)) {
+				r.tick()
+			}
+			r.source.ClearFaults()
+			began := r.clock.Now()
+			r.load(3, began, time.Minute)
+			for range 30 * 24 * 2 {
+				if r.tick(); r.chunkReaches(began.Add(time.Hour)) {
+					break
+				}
+			}
+			c := r.chunk()
+			if c.ExportOnly || r.log.with("event=Retired", "searched and counted again") != 1 {
+				t.Errorf("nobody noticed: %+v", c)
+			}
+			r.wantEqual()
+			r.checkTiling()
+			if w := r.window(c.JobID - 1); w.SourceCount != 3 || w.Frontier {
+				t.Errorf("%s: the source counted %d", w.Name(), w.SourceCount)
+			}
+			if waited := r.clock.Now().Sub(began); waited > longestTail+3*time.Hour {
+				t.Errorf("it took %s", waited)
+			}
+		})
+	}
+}
+
+// Type by type a retired source is refused with the reason, until it returns, or an operator accepts that all types are exported together.
+func TestRetiredSourceByType(t *testing.T) {
+	t.Parallel()
+	for name, returns := range map[string]bool{"it returns": true, "as a whole": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRetired(t, rigOptions{settings: append([]string{"MigrateSearchParameters=false", "StartDate=2024-01-01", "ResourceTypes=Account,Patient"}, typeRun...)})
+			r.load(20, day(1), 24*time.Hour)
+			for range 3 {
+				s, err := r.ExportStep(t.Context())
+				if err == nil || !strings.Contains(err.Error(), "cannot be migrated type by type; set AZURE_IsParallel=true") || s.Planned+s.Started > 0 {
+					t.Fatalf("%+v %v", s, err)
+				}
+				r.clock.Advance(time.Hour)
+			}
+			if control, err := r.Ledger.Control(t.Context()); err != nil || !strings.Contains(control.Export.Error, "type by type") {
+				t.Errorf("the page says %q %v", control.Export.Error, err)
+			}
+			if returns {
+				r.source.ClearFaults()
+			} else {
+				r.Migration = r.handler("IsParallel=true")
+				if _, err := r.AcceptSettings(t.Context(), operator); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.run(rangeEnd)
+			r.wantEqual()
+			if byType := r.window(1).ResourceType != ""; byType != returns {
+				t.Errorf("%+v", r.window(1))
+			}
+		})
+	}
+}
+
+// A window whose end was open when the source returned is not made longer when it is retired once more: something is planned behind it.
+func TestFrontierIsNotMadeLongerOverOthers(t *testing.T) {
+	t.Parallel()
+	r := newRetired(t, rigOptions{source: fhirservice.Options{ExportTime: jobTime}, settings: withoutParameters("StartDate=2024-01-01", "ExportWithHistory=true")})
+	r.load(3, day(100), time.Hour)
+	for len(r.allWindowsOpen()) == 0 {
+		r.tick()
+	}
+	c := r.chunk()
+	w := r.window(c.Open[0].Number)
+	c.ExportOnly = false // as a tick may find it that has read the row before another listed the frontier
+	c, ok := c.List(ledger.NewWindow(c.JobID, w.Till, w.Till.AddDate(0, 1, 0)))
+	if !ok {
+		t.Fatal("not listed")
+	}
+	c.ExportOnly = true
+	behind, err := r.Ledger.InsertWindow(t.Context(), ledger.NewWindow(c.JobID-1, w.Till, w.Till.AddDate(0, 1, 0)))
+	if err == nil {
+		_, err = r.Ledger.SaveChunk(t.Context(), c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.run(rangeEnd)
+	r.wantEqual()
+	r.checkTiling()
+	if w := r.window(w.Number); w.Till.After(behind.Since) {
+		t.Errorf("%s lies over %s", w.Name(), behind.Name())
+	}
+}
+
+func (r *rig) allWindowsOpen() []ledger.OpenWindow {
+	c, err := r.Ledger.Chunk(r.t.Context())
+	if err != nil {
+		return nil
+	}
+	return c.Open
+}

@@ -346,8 +346,8 @@ func (o *original) exportedAfter(before int) (windows []string) {
 	return windows
 }
 
-func (o *original) exportCalls() (calls []fhirservice.Call) {
-	for _, c := range o.source.Calls() {
+func (r *rig) exportCalls() (calls []fhirservice.Call) {
+	for _, c := range r.source.Calls() {
 		if c.Kind == fhirservice.Export {
 			calls = append(calls, c)
 		}

@@ -19,6 +19,9 @@ import (
 // and its end stay as they are until the last of them is planned.
 func (t *tick) planNextByType(ctx context.Context, limit time.Time, final bool) (moved bool, err error) {
 	if t.chunk.ExportOnly {
+		if back, err := t.returned(ctx); back || err != nil {
+			return back, err
+		}
 		return false, errNotByType
 	}
 	if !t.chunk.Types.UnderWay() {
@@ -67,6 +70,9 @@ func errOtherTypes(why string) error {
 	return fmt.Errorf("nothing is taken over: AZURE_ResourceTypes is not the list of types of the original: %s; set AZURE_ResourceTypes to the original's list (unset, if that had none); types can be added, and accepted (POST /api/AcceptSettings), once it is taken over", why)
 }
 
+// errByType: what its list of types left out would be taken for migrated.
+var errByType = errors.New("nothing is taken over: the original went type by type, and with AZURE_IsParallel=true all types would count as migrated up to where it stood; set AZURE_IsParallel=false, and AZURE_ResourceTypes to the original's list (unset, if that had none); the mode can be changed, and accepted (POST /api/AcceptSettings), once it is taken over")
+
 // openAt is how far an open window of a position's type reaches beyond it.
 func (t *tick) openAt(at ledger.Position) (till time.Time, ok bool) {
 	for _, w := range t.windows {
@@ -88,13 +94,22 @@ func (t *tick) beginTypes(ctx context.Context, limit time.Time, final bool) (mov
 	}
 	till, ok := t.chunkTill(limit, final)
 	if !ok {
-		return t.adopt(ctx, t.chunk.JobID)
+		if found, err := t.adopt(ctx, t.chunk.JobID); found || err != nil || !final {
+			return found, err
+		}
 	}
 	types, err := t.types(ctx)
 	if err != nil {
 		return false, fmt.Errorf("find out which types there are: %w", err)
 	}
 	original := min(len(t.Settings.Types()), len(types))
+	if !ok { // the range run is planned to its end: no other global window comes in which types could join
+		joined, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.JoinTypes(types, original) })
+		if joined {
+			t.Log.Info("types join after the end of the range run", "event", "Export", "till", ledger.FormatInstant(t.chunk.PlannedTill), "types", len(t.chunk.Ahead()))
+		}
+		return joined, err
+	}
 	if len(t.chunk.Joined(types, original)) == 0 {
 		if empty, err := t.empty(ctx, "", fhir.Period{Since: t.chunk.PlannedTill, Till: till}); empty && err == nil {
 			return t.jump(ctx, stretch{t.chunk.Position(), limit}, till)

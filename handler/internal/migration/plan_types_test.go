@@ -215,3 +215,54 @@ func TestT02TypeWindowsOfDeletionsOrSupersededVersions(t *testing.T) {
 		})
 	}
 }
+
+// A type that is added when the last global window of a range run has begun, or the run is through, is migrated all the same, and the others not once more.
+func TestTypeJoinsAtTheEndOfARangeRun(t *testing.T) {
+	t.Parallel()
+	for name, through := range map[string]bool{"the last global window has begun": false, "the run is through": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{settings: append([]string{"ResourceTypes=Account,Patient", "MaxOpenWindows=1"}, typeRun...)})
+			r.seed(slices.DeleteFunc(ward(), func(v fhirservice.Version) bool {
+				return !slices.Contains([]string{"Account", "Patient", "Observation"}, v.Type)
+			})...)
+			r.seed(resource("Account", "last", 1, day(333)))
+			for range 400 {
+				r.tick()
+				c := r.chunk()
+				if through && c.Watermark.Equal(rangeEnd) || !through && c.Types.UnderWay() && c.Types.Till.Equal(rangeEnd) {
+					break
+				}
+			}
+			exports := r.calls(r.source, fhirservice.Export)
+			r.Migration = r.handler("ResourceTypes=Account,Observation,Patient")
+			if _, err := r.AcceptSettings(t.Context(), operator); err != nil {
+				t.Fatal(err)
+			}
+			for range 60 { // beyond the point where all but the new type is migrated
+				if r.tick(); r.chunk().Watermark.Equal(rangeEnd) && slices.Contains(r.chunk().Types.Types, "Observation") && !r.chunk().Types.UnderWay() {
+					break
+				}
+			}
+			r.wantEqual()
+			r.wantTypes()
+			again := 0
+			for i, c := range r.exportCalls() {
+				if i >= exports && !strings.Contains(c.RawQuery, "_type=Observation") {
+					again++
+				}
+			}
+			if through && again > 0 {
+				t.Errorf("%d exports of types that were migrated", again)
+			}
+			before := len(r.source.Calls())
+			r.tick()
+			if c := r.chunk(); c.Types.UnderWay() || !c.Watermark.Equal(rangeEnd) || len(c.Open) > 0 {
+				t.Errorf("it does not end: %+v", c)
+			}
+			if n := len(r.source.Calls()) - before; n > 2 {
+				t.Errorf("%d calls to the source in a tick when nothing is left", n)
+			}
+		})
+	}
+}

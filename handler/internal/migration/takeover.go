@@ -17,6 +17,9 @@ func (t *tick) takeOver(ctx context.Context) (done bool, _ error) {
 	if err != nil {
 		return false, err
 	}
+	if t.Settings.IsParallel && survey.ByType {
+		return false, t.shown(errByType)
+	}
 	for _, hole := range survey.Holes {
 		_, err := t.Ledger.InsertWindow(ctx, hole)
 		if errors.Is(err, ledger.ErrExists) { // by a tick that does the same, or did and died: the next survey sees the row
@@ -31,7 +34,9 @@ func (t *tick) takeOver(ctx context.Context) (done bool, _ error) {
 	if !ok {
 		return true, nil
 	}
-	if !t.Settings.IsParallel {
+	if t.Settings.IsParallel {
+		next = next.AsAWhole()
+	} else {
 		if why := survey.OtherTypes(next, t.Settings.Types()); why != "" {
 			return false, t.shown(errOtherTypes(why))
 		}
@@ -39,6 +44,7 @@ func (t *tick) takeOver(ctx context.Context) (done bool, _ error) {
 			survey.Reached = map[string]time.Time{}
 		}
 		next, _ = next.AdoptTypes(t.Settings.Types(), survey.Reached)
+		next = next.KnowTypes(t.Settings.Types())
 	}
 	_, err = t.Ledger.SaveChunk(ctx, next)
 	if errors.Is(err, ledger.ErrConflict) { // the survey may be out of date: another handler was first, or the original still runs

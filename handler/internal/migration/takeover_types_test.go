@@ -3,6 +3,7 @@ package migration
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/sandbox/fhirservice"
 )
 
 // doneFor migrates one type to the end, as done does all of them.
@@ -299,4 +301,82 @@ func (o *original) arrived(typ, id string) bool {
 		}
 	}
 	return false
+}
+
+// An original that went type by type is not taken over as a whole: what its list leaves out would count as migrated. Taken over by type, it goes over
+// to the whole system when that is accepted, and nothing is left out: also where planning by type has not begun anything here.
+func TestTakeOverByTypeAsAWhole(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		more map[string]any
+		tick bool // before the other mode is set
+	}{
+		"in the middle of a global window":                  {nil, true},
+		"between two global windows":                        {map[string]any{"resourceTypeIndex": 0, "globalSinceExportType": ledger.FormatInstant(day(20)), "globalTillExportType": ""}, true},
+		"between two global windows, nothing planned since": {map[string]any{"resourceTypeIndex": 0, "globalSinceExportType": ledger.FormatInstant(day(20)), "globalTillExportType": ""}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOriginal(t, rigOptions{settings: []string{"ResourceExportChunkTime=20"}})
+			for i := range 39 {
+				o.seed(resource("Account", fmt.Sprint(i), 1, day(1+float64(i))), resource("Observation", fmt.Sprint(i), 1, day(1+float64(i))))
+			}
+			o.doneFor("Account", 0, 0, 20)
+			row := map[string]any{"noOfResources": 2}
+			if maps.Copy(row, test.more); test.more != nil {
+				o.doneFor("Patient", 1, 0, 20)
+			}
+			o.typeChunk(2, 1, row)
+			e, err := o.ExportStep(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "the original went type by type") || e.Waiting != err.Error() {
+				t.Fatalf("taken over as a whole: %v (waiting: %q)", err, e.Waiting)
+			}
+			if c := o.chunk(); !c.Foreign {
+				t.Fatalf("taken over: %+v", c)
+			}
+			o.Migration = o.handler("IsParallel=false", "ResourceTypes=Account,Patient")
+			if test.tick {
+				o.tick()
+			} else { // the takeover, and no more: the source says nothing
+				o.source.Inject(fhirservice.Fault{Status: http.StatusServiceUnavailable})
+				if _, err := o.ExportStep(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				o.source.ClearFaults()
+				o.clock.Advance(time.Hour)
+				if c := o.chunk(); c.Foreign || c.Types.UnderWay() {
+					t.Fatalf("chunk row: %+v", c)
+				}
+			}
+			o.Migration = o.handler()
+			if _, err := o.ExportStep(t.Context()); err == nil || !strings.Contains(err.Error(), "IsParallel was") {
+				t.Fatalf("another mode: %v", err)
+			}
+			changed, err := o.AcceptSettings(t.Context(), operator)
+			if err != nil || !strings.Contains(changed, "all are migrated from the beginning on") {
+				t.Fatalf("accepted: %q %v", changed, err)
+			}
+			o.run(originalEnd)
+			o.wantEqual()
+		})
+	}
+}
+
+// An original that had gone type by type, and then went over to the whole system, is taken over as one of the whole system.
+func TestTakeOverAsAWholeAfterTypes(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, rigOptions{})
+	o.seed(resource("Account", "a", 1, day(5)), resource("Observation", "a", 1, day(5)))
+	o.doneFor("Account", 0, 0, 20)
+	o.finished(o.ended(o.started(1, 0, 10)))
+	row := map[string]any{"noOfResources": 3, "resourceTypeIndex": 1, "globalSinceExportType": ledger.FormatInstant(day(0)), "globalTillExportType": ledger.FormatInstant(day(20))}
+	o.chunkRow(2, day(10), row)
+	exports := len(o.exportCalls())
+	o.run(originalEnd)
+	o.wantEqual()
+	for _, c := range o.exportCalls()[exports:] {
+		if q, _ := url.ParseQuery(c.RawQuery); q.Get("_since") < "2024-01-11" {
+			t.Errorf("exported again: %s", c.RawQuery)
+		}
+	}
 }

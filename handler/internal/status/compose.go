@@ -12,7 +12,7 @@ import (
 func (r *Reader) status(all rows) Status {
 	now, _ := all.serverNow()
 	s := Status{
-		At: now.UTC(), Build: r.Build, Source: r.Settings.SourceUri, Destination: r.Settings.DestinationUri, Mode: r.mode(),
+		At: now.UTC(), Build: r.Build, Source: r.Settings.SourceUri, Destination: r.Settings.DestinationUri, Mode: r.mode(all),
 		Lag: r.lag(all), Progress: r.progress(all), Waiting: r.waiting(all), Timers: r.timers(all),
 		Servers: servers(all), Exceptions: exceptions(all), SearchParameters: r.searchParameters(all),
 	}
@@ -58,7 +58,7 @@ func (s *Status) count(all rows) {
 }
 
 // mode says in words what is migrated.
-func (r *Reader) mode() string {
+func (r *Reader) mode(all rows) string {
 	set := r.Settings
 	parts := []string{"Current resources"}
 	if set.ExportWithHistory {
@@ -73,6 +73,9 @@ func (r *Reader) mode() string {
 	}
 	if !set.IsParallel {
 		text += ", type by type"
+	}
+	if all.chunk.ExportOnly {
+		text += ", from a retired source by its exports alone"
 	}
 	if set.SpecificRun {
 		text += ", up to " + when(set.EndDate)
@@ -139,7 +142,7 @@ func firstAct(waits []Wait) int {
 }
 
 func (r *Reader) finished(all rows) bool {
-	return r.Settings.SpecificRun && len(all.open)+len(all.chunk.Repairs) == 0 && !all.chunk.Watermark.Before(r.Settings.EndDate.Truncate(time.Millisecond))
+	return r.Settings.SpecificRun && len(all.open)+len(all.chunk.Repairs) == 0 && !all.chunk.Types.UnderWay() && !all.chunk.Watermark.Before(r.Settings.EndDate.Truncate(time.Millisecond))
 }
 
 // atWork says what the open windows do.

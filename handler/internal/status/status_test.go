@@ -69,8 +69,15 @@ func TestStates(t *testing.T) {
 		"silent timer": {rows: func(r *rig) {
 			r.begin().control(func(c *ledger.Control) { c.Export, _ = c.Export.Ended("", "", r.now.Add(-time.Hour)) })
 		}, want: Blocked, headline: "ExportTimer does not fire", waits: "ExportTimer does not fire"},
-		"following":           {rows: func(r *rig) { r.begin().jump(365.99) }, want: Following, headline: "Up to date"},
-		"finished":            {settings: rangeRun, rows: func(r *rig) { r.begin().jump(365) }, want: Finished, headline: "Everything up to 2024-12-31 00:00 UTC is migrated"},
+		"following": {rows: func(r *rig) { r.begin().jump(365.99) }, want: Following, headline: "Up to date"},
+		"finished":  {settings: rangeRun, rows: func(r *rig) { r.begin().jump(365) }, want: Finished, headline: "Everything up to 2024-12-31 00:00 UTC is migrated"},
+		"a type joins": {settings: append([]string{"IsParallel=false"}, rangeRun...), rows: func(r *rig) {
+			r.begin()
+			r.chunk, _ = r.chunk.BeginTypes([]string{"Patient"}, 1, day(365))
+			r.chunk, _ = r.chunk.PassTypes(r.chunk.Position(), 1, 1)
+			r.chunk, _ = r.chunk.JoinTypes([]string{"Patient", "Observation"}, 2)
+			r.chunk = got[ledger.Chunk](r.t)(r.Ledger.SaveChunk(r.t.Context(), r.chunk))
+		}, want: Running},
 		"range run under way": {settings: rangeRun, rows: func(r *rig) { r.begin().jump(300) }, want: Running},
 	}
 	for name, test := range tests {
@@ -151,6 +158,21 @@ func TestManyHeld(t *testing.T) {
 	last := s.Waiting[len(s.Waiting)-1]
 	if s.State != Held || len(s.Waiting) != maxHeldShown+1 || last.What != "2 windows are held as well" || last.Window != nil {
 		t.Errorf("%s: %s", s.State, asJSON(t, last))
+	}
+}
+
+// The mode says that the source answers exports alone, as long as it does.
+func TestModeOfARetiredSource(t *testing.T) {
+	t.Parallel()
+	const said = "from a retired source by its exports alone"
+	r := newRig(t).begin()
+	if s := r.read(); strings.Contains(s.Mode, said) {
+		t.Errorf("mode: %s", s.Mode)
+	}
+	r.chunk, _ = r.chunk.Retired()
+	r.chunk = got[ledger.Chunk](t)(r.Ledger.SaveChunk(t.Context(), r.chunk))
+	if s := r.read(); !strings.Contains(s.Mode, said) {
+		t.Errorf("mode: %s", s.Mode)
 	}
 }
 
