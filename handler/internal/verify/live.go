@@ -92,13 +92,16 @@ func (j *job) cut(ctx context.Context, u unit) ([]unit, error) {
 	return pieces, nil
 }
 
-// group puts neighbouring stretches together, up to the size of a slice, or an eighth of all if that is more.
+// group puts neighbouring stretches together, up to the size of a slice, or an eighth of all if that is much more.
 func group(u unit, all []stretch) (pieces []unit) {
 	var total int64
 	for _, s := range all {
 		total += s.size()
 	}
 	target := max(sliceSize, total/maxPieces)
+	if target <= 2*sliceSize { // a few pieces more, none of which has to be cut again
+		target = sliceSize
+	}
 	for _, s := range all {
 		if s.size() == 0 {
 			continue
