@@ -106,7 +106,8 @@ func group(u unit, all []stretch) (pieces []unit) {
 		if s.size() == 0 {
 			continue
 		}
-		if last := len(pieces) - 1; last >= 0 && pieces[last].Till == s.from && pieces[last].Size+s.size() <= target {
+		// Where a stretch between them is empty, they are neighbours all the same: or a time with many gaps would come into many pieces.
+		if last := len(pieces) - 1; last >= 0 && pieces[last].Size+s.size() <= target {
 			pieces[last].Till, pieces[last].Size = s.till, pieces[last].Size+s.size()
 			continue
 		}
