@@ -43,8 +43,8 @@ lint: ## gofmt, go vet, staticcheck
 build: ## bin/handler for this machine
 	$(BUILD) -o bin/handler ./handler
 
-bench: sandbox/node_modules ## speed and memory, as ratios against something run in the same minute
-	go test -run '^$$' -bench . -benchmem ./...
+bench: sandbox/node_modules ## speed and memory, as ratios against something run in the same minute; a table at the end
+	go test -run '^$$' -bench . -benchmem ./... | tee /dev/stderr | awk -f e2e/bench.awk
 
 race: sandbox/node_modules ## all tests under the race detector
 	CGO_ENABLED=1 go test -race -count=1 ./...

@@ -89,7 +89,8 @@ func compareMillion(b *testing.B, host *functionshost.Host) (peak int64) {
 		return report
 	}
 	report := ask("POST", "/api/DeepCheck?count=all&source=staged")
-	for killed := false; report.State == "running"; report = ask("GET", report.URL) {
+	killed := false
+	for ; report.State == "running"; report = ask("GET", report.URL) {
 		if !killed && report.Progress.Done > million/4 {
 			peak, killed = resident(b, host.PID()), true
 			fired := make(chan struct{})
@@ -107,6 +108,9 @@ func compareMillion(b *testing.B, host *functionshost.Host) (peak int64) {
 		if _, err := host.Invoke(b.Context(), "VerifyTimer"); err != nil {
 			b.Fatal(err)
 		}
+	}
+	if !killed {
+		b.Fatal("the run was over before the handler was killed")
 	}
 	if report.Counts["equal"] != million-1 || report.Counts["different"] != 1 || len(report.Counts) != 2 {
 		b.Fatalf("%+v, want all equal but one", report.Counts)

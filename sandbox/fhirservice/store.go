@@ -28,6 +28,7 @@ type row struct {
 	number int   // VersionID
 	ms     int64 // LastUpdated, Unix milliseconds
 	seq    int64 // order of insertion, which tells rows of one millisecond apart
+	of     *record
 }
 
 type key struct{ typ, id string }
@@ -126,6 +127,7 @@ func (s *store) addToRecordLocked(r *row) {
 		rec = &record{}
 		s.records[r.key()] = rec
 	}
+	r.of = rec
 	i, _ := slices.BinarySearchFunc(rec.rows, r.number, func(a *row, n int) int { return cmp.Compare(a.number, n) })
 	rec.rows = slices.Insert(rec.rows, i, r)
 }
@@ -154,7 +156,7 @@ func (s *store) removeLocked(k key) {
 }
 
 // isCurrentLocked tells the latest version of a resource from its history.
-func (s *store) isCurrentLocked(r *row) bool { return s.records[r.key()].current() == r }
+func (s *store) isCurrentLocked(r *row) bool { return r.of.current() == r }
 
 // typeNamesLocked lists the types that have a row, sorted.
 func (s *store) typeNamesLocked() []string {

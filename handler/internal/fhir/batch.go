@@ -32,7 +32,7 @@ func (a Answer) Resources() ([]Resource, error) {
 	if a.Err != nil {
 		return nil, a.Err
 	}
-	page, err := parsePage(a.Raw)
+	page, err := parsePage(a.Raw, nil)
 	if err != nil {
 		return nil, &Error{Op: "read an answer of a batch", Kind: Unreadable, Err: err}
 	}

@@ -34,9 +34,10 @@ const (
 	// MaxIDs is how many resources ResourcesByID takes at a time: one page of a search.
 	MaxIDs = 1000
 	// bulkPage is how many resources are asked for at a time, and maxBulkPage the bytes that one page may have; where it has more, the
-	// page is asked for again with fewer resources. One resource may be as long as maxBundle.
+	// page is asked for again with fewer resources. One resource may be as long as maxBundle. A DeepCheck has some 40 pages in memory, on an instance that
+	// may have 512 MB.
 	bulkPage    = 1000
-	maxBulkPage = 8 << 20
+	maxBulkPage = 4 << 20
 )
 
 var errPageTooLong = errors.New("the page is too long")
@@ -68,12 +69,17 @@ func (s *Service) First(ctx context.Context, typ string, v View, p Period) (at t
 // Resources hands all of one type in p to yield, oldest first, page by page; typ "" is all types. A page is read as a whole before it is handed on, so that what yield gets
 // came without a break, and the bytes are yield's to keep. An error of yield is returned as it is.
 func (s *Service) Resources(ctx context.Context, typ string, v View, p Period, yield func([]Resource) error) error {
+	return s.ResourcesBeside(ctx, typ, v, p, nil, yield)
+}
+
+// ResourcesBeside is Resources with a look at what is read of the other service at the same time.
+func (s *Service) ResourcesBeside(ctx context.Context, typ string, v View, p Period, beside *Beside, yield func([]Resource) error) error {
 	c, err := bulkCall(typ, v, p, fmt.Sprintf("_sort=_lastUpdated&_count=%d", bulkPage))
 	if err != nil {
 		return err
 	}
 	c.op = "read " + c.op
-	return s.bulk(ctx, c, func(page []Resource) error {
+	return s.bulk(ctx, c, beside, func(page []Resource) error {
 		for _, r := range page {
 			if typ != "" && r.Type != typ || !p.contains(r.LastUpdated) {
 				return &Error{Op: c.op, Kind: Unreadable, Status: http.StatusOK, Err: fmt.Errorf("%s/%s of %s was not asked for", r.Type, r.ID, stamp(r.LastUpdated))}
@@ -91,7 +97,7 @@ func (s *Service) Oldest(ctx context.Context, typ string, v View, p Period, n in
 		return nil, err
 	}
 	c.op = "read the oldest " + c.op
-	err = s.bulk(ctx, c, func(page []Resource) error {
+	err = s.bulk(ctx, c, nil, func(page []Resource) error {
 		if all = append(all, page...); len(all) >= n {
 			return errStop
 		}
@@ -116,7 +122,7 @@ func (s *Service) ResourcesByID(ctx context.Context, typ string, ids []string) (
 	c := searchCall(op, "")
 	c.method, c.path, c.contentType = http.MethodPost, "/"+typ+"/_search", "application/x-www-form-urlencoded"
 	c.body = []byte(url.Values{"_id": {strings.Join(ids, ",")}, "_count": {fmt.Sprint(bulkPage)}}.Encode())
-	err = s.bulk(ctx, c, func(page []Resource) error {
+	err = s.bulk(ctx, c, nil, func(page []Resource) error {
 		all = append(all, page...)
 		return nil
 	})
@@ -165,11 +171,11 @@ func (c call) fewer(n int) call {
 }
 
 // bulk hands the matches of a call and of all its next pages to yield, page by page.
-func (s *Service) bulk(ctx context.Context, c call, yield func([]Resource) error) error {
+func (s *Service) bulk(ctx context.Context, c call, beside *Beside, yield func([]Resource) error) error {
 	size := bulkPage
 	seen := make(map[[sha256.Size]byte]bool)
 	for {
-		resources, next, err := s.bulkPage(ctx, c, size)
+		resources, next, err := s.bulkPage(ctx, c, size, beside)
 		if errors.Is(err, errPageTooLong) && size > 1 {
 			size = max(size/8, 1)
 			c = c.fewer(size)
@@ -191,7 +197,7 @@ func (s *Service) bulk(ctx context.Context, c call, yield func([]Resource) error
 }
 
 // bulkPage reads one page as a whole.
-func (s *Service) bulkPage(ctx context.Context, c call, size int) (all []Resource, next string, err error) {
+func (s *Service) bulkPage(ctx context.Context, c call, size int, beside *Beside) (all []Resource, next string, err error) {
 	a, err := s.do(ctx, c)
 	if err != nil {
 		return nil, "", err
@@ -205,7 +211,7 @@ func (s *Service) bulkPage(ctx context.Context, c call, size int) (all []Resourc
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := parsePage(text)
+	page, err := beside.parsePage(text)
 	if err != nil {
 		return nil, "", a.unreadable(err.Error())
 	}
@@ -225,6 +231,9 @@ func (a *answer) read(limit int64) (string, error) {
 	if err == nil && length > limit {
 		return "", errPageTooLong
 	}
+	if length > 0 {
+		return a.readKnown(length)
+	}
 	buffer := pageBuffers.Get().(*bytes.Buffer)
 	defer pageBuffers.Put(buffer)
 	buffer.Reset()
@@ -236,6 +245,28 @@ func (a *answer) read(limit int64) (string, error) {
 	return buffer.String(), err
 }
 
+// readKnown reads a body of known length, by way of a buffer so small that it stays near the processor: the page is in memory once.
+func (a *answer) readKnown(length int64) (string, error) {
+	buffer := copyBuffers.Get().(*[copyBuffer]byte)
+	defer copyBuffers.Put(buffer)
+	var text strings.Builder
+	text.Grow(int(length))
+	for {
+		n, err := a.body.Read(buffer[:])
+		text.Write(buffer[:n])
+		if err == io.EOF {
+			return text.String(), nil
+		}
+		if err != nil {
+			return text.String(), err
+		}
+	}
+}
+
+const copyBuffer = 64 << 10
+
+var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
 // pageBuffers are what pages of unknown length are read into before their text is made in one piece: a text that grows while it is
 // read would be copied, and its memory be taken from the system, several times over.
 var pageBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -245,11 +276,12 @@ type bulkResult struct {
 	resourceType string
 	resources    []Resource
 	next         string
+	known        int // how far the known ones are passed
 }
 
-// parsePage reads a page. Its error is of a bundle that is none, or is not whole.
-func parsePage(text string) (b bulkResult, err error) {
-	p := &scanner{s: text}
+// parsePage reads a page. Its error is of a bundle that is none, or is not whole. known are resources that are expected on it, in their order; they need not be.
+func parsePage(text string, known []Resource) (b bulkResult, err error) {
+	p := &scanner{s: text, known: known}
 	b.resources = make([]Resource, 0, min(len(text)/1024+1, bulkPage))
 	p.object(func(name string) {
 		switch {
@@ -271,6 +303,7 @@ func parsePage(text string) (b bulkResult, err error) {
 			p.skip()
 		}
 	})
+	b.known = p.passed
 	switch {
 	case p.bad || p.next() != 0:
 		return b, notBundle{"not JSON, or cut off"}

@@ -59,6 +59,7 @@ func isID(s string) bool {
 // bulkEntry is an entry of a search or history.
 type bulkEntry struct {
 	resource                  Resource
+	known                     bool // the resource is one that was read before
 	lastUpdated               string
 	mode                      string
 	fullURL, request, respond string
@@ -68,7 +69,11 @@ func (p *scanner) entry() (e bulkEntry) {
 	p.object(func(name string) {
 		switch {
 		case name == "resource" && p.next() == '{':
+			if e.resource, e.known = p.expected(); e.known {
+				return
+			}
 			e.resource, e.lastUpdated = p.resource()
+			p.realign(e.resource.ID)
 		case name == "search":
 			e.mode = gjson.Get(p.skip(), "mode").Str
 		case name == "fullUrl":
@@ -91,6 +96,9 @@ func (e bulkEntry) read() (r Resource, ok bool, err error) {
 	}
 	r = e.resource
 	r.Deleted = e.request != "" && gjson.Get(e.request, "method").Str == "DELETE"
+	if e.known {
+		return r, true, nil
+	}
 	if r.Raw != "" {
 		if err = r.identified(e.lastUpdated); err == nil || !r.Deleted {
 			return r, true, err

@@ -13,6 +13,9 @@ type scanner struct {
 	s   string
 	i   int
 	bad bool
+
+	known  []Resource // what may come, as another service wrote it
+	passed int        // of those
 }
 
 func (p *scanner) fail() { p.bad, p.i = true, len(p.s) }
@@ -40,30 +43,50 @@ func (p *scanner) take(c byte) {
 
 // text passes over a string and is what is between its quotes, decoded.
 func (p *scanner) text() string {
-	if p.take('"'); p.bad {
+	if p.next() != '"' {
+		p.fail()
 		return ""
 	}
-	from := p.i
-	for {
-		n := strings.IndexByte(p.s[p.i:], '"')
-		if n < 0 {
-			p.fail()
-			return ""
-		}
-		p.i += n + 1
-		slashes := 0
-		for at := p.i - 2; at >= from && p.s[at] == '\\'; at-- {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			break
-		}
+	from := p.i + 1
+	end, escaped := stringEnd(p.s, from)
+	if end < 0 {
+		p.fail()
+		return ""
 	}
-	raw := p.s[from : p.i-1]
-	if strings.IndexByte(raw, '\\') >= 0 {
+	p.i = end + 1
+	if escaped {
 		return gjson.Parse(p.s[from-1 : p.i]).Str
 	}
-	return raw
+	return p.s[from:end]
+}
+
+// nearby is how far the end of a string is looked for byte by byte, which is faster for the short ones that most are.
+const nearby = 32
+
+// stringEnd is where the quote is that ends the string whose text begins at i, -1 when there is none. escaped says that a backslash is in the text.
+func stringEnd(s string, i int) (end int, escaped bool) {
+	for near := min(i+nearby, len(s)); i < near; i++ {
+		switch s[i] {
+		case '"':
+			return i, escaped
+		case '\\':
+			escaped = true
+			i++ // what is escaped ends nothing
+		}
+	}
+	for i < len(s) {
+		n := strings.IndexByte(s[i:], '"')
+		if n < 0 {
+			break
+		}
+		slash := strings.IndexByte(s[i:i+n], '\\')
+		if slash < 0 {
+			return i + n, escaped
+		}
+		escaped = true
+		i += slash + 2
+	}
+	return -1, escaped
 }
 
 // string passes over a value and is its text; "" for one that is no string.
@@ -77,56 +100,50 @@ func (p *scanner) string() string {
 
 // skip passes over a value and is what it passed.
 func (p *scanner) skip() string {
-	p.next()
-	from, depth := p.i, 0
-	for p.i < len(p.s) {
-		switch p.s[p.i] {
+	switch first := p.next(); first {
+	case '"':
+		from := p.i
+		end, _ := stringEnd(p.s, from+1)
+		if end < 0 {
+			p.fail()
+			return ""
+		}
+		p.i = end + 1
+		return p.s[from:p.i]
+	case '{', '[':
+		from := p.i
+		p.i++
+		p.rest()
+		p.i = min(p.i+1, len(p.s))
+		return p.s[from:p.i]
+	}
+	from := p.i
+	for p.i < len(p.s) && p.s[p.i] != ',' && p.s[p.i] != '}' && p.s[p.i] != ']' {
+		p.i++
+	}
+	return p.s[from:p.i]
+}
+
+// rest passes over what is left of the object or array that it is in, up to its last bracket.
+func (p *scanner) rest() {
+	s, depth := p.s, 1
+	for i := p.i; i < len(s); i++ {
+		switch s[i] {
 		case '"':
-			p.pastString()
-			if depth == 0 {
-				return p.s[from:p.i]
+			if i, _ = stringEnd(s, i+1); i < 0 {
+				p.fail()
+				return
 			}
-			continue
 		case '{', '[':
 			depth++
 		case '}', ']':
-			if depth--; depth <= 0 {
-				if depth == 0 {
-					p.i++
-				} // else the bracket belongs to what the value is in
-				return p.s[from:p.i]
-			}
-		case ',':
-			if depth == 0 {
-				return p.s[from:p.i]
+			if depth--; depth == 0 {
+				p.i = i
+				return
 			}
 		}
-		p.i++
 	}
-	if depth > 0 {
-		p.fail()
-	}
-	return p.s[from:min(p.i, len(p.s))]
-}
-
-// pastString passes over a string that begins here.
-func (p *scanner) pastString() {
-	for p.i++; ; p.i++ {
-		n := strings.IndexByte(p.s[p.i:], '"')
-		if n < 0 {
-			p.fail()
-			return
-		}
-		end := p.i + n
-		slashes := 0
-		for at := end - 1; at >= p.i && p.s[at] == '\\'; at-- {
-			slashes++
-		}
-		if p.i = end; slashes%2 == 0 {
-			p.i++
-			return
-		}
-	}
+	p.fail()
 }
 
 // object passes over an object and calls member with each name, which must pass over the value.
@@ -160,16 +177,20 @@ func (p *scanner) list(begin, end byte, element func()) {
 func (p *scanner) resource() (r Resource, lastUpdated string) {
 	p.next()
 	from := p.i
+	var named, is, of bool
 	p.object(func(name string) {
 		switch name {
 		case "resourceType":
-			r.Type = p.string()
+			r.Type, is = p.string(), true
 		case "id":
-			r.ID = p.string()
+			r.ID, named = p.string(), true
 		case "meta":
-			lastUpdated = p.meta(&r)
+			lastUpdated, of = p.meta(&r), true
 		default:
 			p.skip()
+		}
+		if is && named && of { // services write these first
+			p.rest()
 		}
 	})
 	r.Raw = p.s[from:p.i]

@@ -36,7 +36,7 @@ func (s *Service) SearchBy(ctx context.Context, typ, code string, p Period) (Fou
 	}
 	found := Found{N: n.N}
 	c.query = fmt.Sprintf("_sort=_lastUpdated&_count=%d", MaxFound) + filter
-	err = s.bulk(ctx, c, func(page []Resource) error {
+	err = s.bulk(ctx, c, nil, func(page []Resource) error {
 		for _, r := range page {
 			if found.IDs = append(found.IDs, r.ID); len(found.IDs) == MaxFound {
 				return errStop

@@ -47,6 +47,44 @@ func (u unit) period() fhir.Period {
 
 func (u unit) last() bool { return u.Tries+1 >= maxTries }
 
+// mayLeave is how many units may have to be done in its place, at most.
+func (u unit) mayLeave(types int) int {
+	switch {
+	case u.Task == taskSample:
+		return stretches / 2
+	case u.Task == taskSlice && (u.Size == 0 || u.Size > sliceSize):
+		return 4 * maxPieces
+	case u.Task == taskFiles && u.To-u.From > 1, u.Task == taskWindow:
+		return filePieces
+	case u.Task == taskExtras && u.Type == "":
+		return types
+	case u.Task == taskExtras:
+		return maxPieces
+	}
+	return 0
+}
+
+// maxUnits is for how many units the cursor, which is one string of a row, has room beside the rest of it.
+const maxUnits = 200
+
+// crowded says whether the next unit has to wait until others are done, because what all of them leave might be too much for the row.
+func (c *cursor) crowded(r Request, underWay map[int]unit) bool {
+	if len(underWay) == 0 { // one has to go on: it goes depth first
+		return false
+	}
+	probe := *c
+	next, ok := probe.next(r, false)
+	leaves := next.mayLeave(len(r.Types))
+	if !ok || leaves == 0 {
+		return false
+	}
+	units := len(probe.Units) + len(underWay) + leaves
+	for _, u := range underWay {
+		units += u.mayLeave(len(r.Types))
+	}
+	return units > maxUnits
+}
+
 func fromMilliseconds(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}

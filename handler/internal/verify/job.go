@@ -97,6 +97,9 @@ func (j *job) begin(ctx context.Context, results chan<- done) {
 		room = countsSideBySide
 	}
 	for len(j.underWay) < room && ctx.Err() == nil && time.Until(j.until) > 0 && j.notBefore.IsZero() {
+		if j.cursor.crowded(j.request, j.underWay) {
+			return
+		}
 		u, ok := j.cursor.next(j.request, len(j.underWay) == 0)
 		if !ok {
 			return

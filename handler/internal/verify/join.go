@@ -38,7 +38,7 @@ func (s *stream) millisecond() (time.Time, bool) {
 
 var errOrder = errors.New("the answers are not in the order of lastUpdated")
 
-// take takes all resources of one millisecond.
+// take takes all resources of one millisecond. Nearly always they are neighbours on one page, and then a part of it.
 func (s *stream) take(at time.Time) (all []fhir.Resource, err error) {
 	for {
 		next, ok := s.millisecond()
@@ -48,8 +48,16 @@ func (s *stream) take(at time.Time) (all []fhir.Resource, err error) {
 			}
 			return all, nil
 		}
-		all = append(all, s.page[0])
-		s.page = s.page[1:]
+		n := 1
+		for n < len(s.page) && sameMillisecond(s.page[n].LastUpdated, at) {
+			n++
+		}
+		if all == nil {
+			all = s.page[:n:n]
+		} else {
+			all = append(all, s.page[:n]...)
+		}
+		s.page = s.page[n:]
 	}
 }
 
@@ -64,11 +72,12 @@ type pairs struct {
 // what belongs together comes together: in memory are two pages of each side, and the resources of one millisecond.
 func (j *job) join(ctx context.Context, typ string, period fhir.Period, to pairs) error {
 	g, ctx := errgroup.WithContext(ctx)
-	read := func(s *fhir.Service, name string) *stream {
+	here, there := fhir.NewBeside()
+	read := func(s *fhir.Service, name string, beside *fhir.Beside) *stream {
 		side := &stream{pages: make(chan []fhir.Resource)}
 		g.Go(func() error {
 			defer close(side.pages)
-			err := s.Resources(ctx, typ, j.request.Plan.View, period, func(page []fhir.Resource) error {
+			err := s.ResourcesBeside(ctx, typ, j.request.Plan.View, period, beside, func(page []fhir.Resource) error {
 				select {
 				case side.pages <- page:
 					return nil
@@ -83,7 +92,7 @@ func (j *job) join(ctx context.Context, typ string, period fhir.Period, to pairs
 		})
 		return side
 	}
-	source, destination := read(j.Source, "source"), read(j.Destination, "destination")
+	source, destination := read(j.Source, "source", here), read(j.Destination, "destination", there)
 	g.Go(func() error { return j.zip(ctx, source, destination, to) })
 	return g.Wait()
 }

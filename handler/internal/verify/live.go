@@ -92,18 +92,22 @@ func (j *job) cut(ctx context.Context, u unit) ([]unit, error) {
 	return pieces, nil
 }
 
-// group puts neighbouring stretches together, up to the size of a slice, or an eighth of all if that is more.
+// group puts neighbouring stretches together, up to the size of a slice, or an eighth of all if that is much more.
 func group(u unit, all []stretch) (pieces []unit) {
 	var total int64
 	for _, s := range all {
 		total += s.size()
 	}
 	target := max(sliceSize, total/maxPieces)
+	if target <= 2*sliceSize { // a few pieces more, none of which has to be cut again
+		target = sliceSize
+	}
 	for _, s := range all {
 		if s.size() == 0 {
 			continue
 		}
-		if last := len(pieces) - 1; last >= 0 && pieces[last].Till == s.from && pieces[last].Size+s.size() <= target {
+		// Where a stretch between them is empty, they are neighbours all the same: or a time with many gaps would come into many pieces.
+		if last := len(pieces) - 1; last >= 0 && pieces[last].Size+s.size() <= target {
 			pieces[last].Till, pieces[last].Size = s.till, pieces[last].Size+s.size()
 			continue
 		}

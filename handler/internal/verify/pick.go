@@ -68,7 +68,7 @@ func (j *job) chosen(ctx context.Context, f staging.File, numbers []int64, into 
 	var line int64
 	err := j.Staging.Lines(ctx, f.URL, 0, func(text string) (bool, error) {
 		if line == numbers[0] {
-			j.parsed(text, f, line, into, p)
+			j.parsed(text, f, line+1, into, p)
 			numbers = numbers[1:]
 		}
 		line++

@@ -50,6 +50,7 @@ func (j *job) plan(ctx context.Context) (part, error) {
 	p := part{apply: func(c *cursor, r *result) {
 		c.Types, c.Sizes, r.Expected = types, sizes, expected
 		if !j.request.All {
+			c.Sizes = nil
 			c.Quotas = quotas(atSource, j.request.Count)
 			r.Expected = took(c.Quotas)
 		}

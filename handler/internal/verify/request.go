@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"fhirmigration/handler/internal/fhir"
 	"fhirmigration/handler/internal/ledger"
 	"fhirmigration/handler/internal/settings"
@@ -81,11 +83,12 @@ func (v *Verify) complete(ctx context.Context, r Request) (Request, error) {
 	}
 	r.Plan.Deletes = v.Settings.ExportWithDelete
 	r.Plan.NewVersions = v.Settings.ImportMode == settings.InitialLoad
-	retired, err := v.retired(ctx)
-	deidentified := r.Kind == Deep && v.Settings.IsExportDeidentified
-	switch {
-	case err != nil:
+	are, err := v.ask(ctx)
+	if err != nil {
 		return r, err
+	}
+	retired, deidentified := are.retired, r.Kind == Deep && v.Settings.IsExportDeidentified
+	switch {
 	case retired && r.Source == Live:
 		return r, invalid("the source is retired and only lets data be exported: use source=staged")
 	case deidentified && r.Source == Live:
@@ -103,7 +106,35 @@ func (v *Verify) complete(ctx context.Context, r Request) (Request, error) {
 	if r.Count == 0 && !r.All {
 		r.Count = int64(v.Settings.DeepCheckCount)
 	}
-	return r, v.types(ctx, &r)
+	v.types(&r, are)
+	return r, nil
+}
+
+// asked is what the services say of themselves.
+type asked struct {
+	retired             bool // the source answers exports alone
+	source, destination fhir.Capability
+}
+
+// ask asks both services side by side.
+func (v *Verify) ask(ctx context.Context) (a asked, err error) {
+	g, within := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		a.retired, err = v.retired(within)
+		return err
+	})
+	for name, side := range map[string]struct {
+		service *fhir.Service
+		is      *fhir.Capability
+	}{"source": {v.Source, &a.source}, "destination": {v.Destination, &a.destination}} {
+		g.Go(func() (err error) {
+			if *side.is, err = side.service.Capability(within); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	return a, g.Wait()
 }
 
 func (v *Verify) check(r Request) error {
@@ -167,12 +198,8 @@ func (v *Verify) retired(ctx context.Context) (bool, error) {
 }
 
 // types fills in which types to look at: as asked, as set (for the check, or for the migration in type mode), or all that either service knows, without search parameters, which are never imported.
-func (v *Verify) types(ctx context.Context, r *Request) error {
-	destination, err := v.Destination.Capability(ctx)
-	if err != nil {
-		return fmt.Errorf("destination: %w", err)
-	}
-	for typ, without := range destination.Unversioned {
+func (v *Verify) types(r *Request, are asked) {
+	for typ, without := range are.destination.Unversioned {
 		if without {
 			if r.Plan.Unversioned == nil {
 				r.Plan.Unversioned = map[string]bool{}
@@ -187,16 +214,11 @@ func (v *Verify) types(ctx context.Context, r *Request) error {
 		r.Types = v.Settings.ResourceTypes // no others are migrated
 	}
 	if len(r.Types) > 0 {
-		return nil
+		return
 	}
-	source, err := v.Source.Capability(ctx)
-	if err != nil {
-		return fmt.Errorf("source: %w", err)
-	}
-	r.Types = slices.Concat(source.Types, destination.Types)
+	r.Types = slices.Concat(are.source.Types, are.destination.Types)
 	slices.Sort(r.Types)
 	r.Types = slices.DeleteFunc(slices.Compact(r.Types), func(typ string) bool { return typ == "SearchParameter" })
-	return nil
 }
 
 // rules are what the comparison of a resource leaves out. A version that is no whole number is not kept by the import.

@@ -16,6 +16,9 @@ import (
 // stretches is into how many stretches the time of a type is cut for a sample. Each that has anything gives its share.
 const stretches = 64
 
+// drawsSideBySide is how many stretches of one type are drawn from together; other types are drawn from at the same time.
+const drawsSideBySide = 4
+
 // stretch is one of them, with what both sides have in it.
 type stretch struct {
 	from, till          int64 // Unix milliseconds
@@ -49,28 +52,36 @@ func (j *job) sample(ctx context.Context, u unit) (part, error) {
 	for i, s := range all {
 		begins[i] = s.from + random.Int64N(max(s.till-s.from, 1)) // drawn in order, so that they depend on the seed alone
 	}
-	items := make([][]fhir.Resource, len(all))
+	parts := make([]part, len(all))
 	g, within := errgroup.WithContext(ctx)
-	g.SetLimit(sideBySide)
+	g.SetLimit(drawsSideBySide)
 	for i, s := range all {
 		if j.differs(s) {
-			p.more = append(p.more, unit{Task: taskSlice, Type: u.Type, Since: s.from, Till: s.till})
+			p.more = whole(p.more, unit{Task: taskSlice, Type: u.Type, Since: s.from, Till: s.till, Size: s.size()})
 			continue // all of it is compared
 		}
-		g.Go(func() (err error) {
-			items[i], err = j.draw(within, u.Type, s, begins[i], shares[i])
-			return err
+		g.Go(func() error {
+			return j.draw(within, u.Type, s, begins[i], shares[i], func(chosen []fhir.Resource) error {
+				return j.expect(within, chosen, u, &parts[i], j.keeps())
+			})
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return part{size: take}, fmt.Errorf("source: %w", err)
+		return part{size: take}, err
 	}
-	for _, chosen := range items {
-		if err := j.expect(ctx, chosen, u, &p, j.keeps()); err != nil {
-			return part{size: take}, err
-		}
+	for _, found := range parts {
+		p.merge(found)
 	}
 	return p, nil
+}
+
+// whole adds a slice to those that are compared as a whole, or to the last of them when it goes on from there.
+func whole(slices []unit, u unit) []unit {
+	if last := len(slices) - 1; last >= 0 && slices[last].Till == u.Since {
+		slices[last].Till, slices[last].Size = u.Till, slices[last].Size+u.Size
+		return slices
+	}
+	return append(slices, u)
 }
 
 func (j *job) differs(s stretch) bool {
@@ -181,34 +192,45 @@ func share(all []stretch, take int64, random *rand.Rand) []int64 {
 	return shares
 }
 
-// draw takes n resources of a stretch, the first from a moment on, and where the stretch ends too early, those at its beginning.
-func (j *job) draw(ctx context.Context, typ string, s stretch, begin, n int64) ([]fhir.Resource, error) {
-	if n == 0 {
-		return nil, nil
+// draw hands n resources of a stretch to yield, a page at a time, the first from a moment on, and where the stretch ends too early, those at its beginning.
+func (j *job) draw(ctx context.Context, typ string, s stretch, begin, n int64, yield func([]fhir.Resource) error) error {
+	left, err := j.some(ctx, typ, stretch{from: begin, till: s.till}, n, yield)
+	if err != nil || left == 0 || begin == s.from {
+		return err
 	}
-	late := stretch{from: begin, till: s.till}
-	items, err := j.some(ctx, typ, late, n)
-	if err != nil || int64(len(items)) >= n || begin == s.from {
-		return items, err
-	}
-	early, err := j.some(ctx, typ, stretch{from: s.from, till: begin}, n-int64(len(items)))
-	return append(items, early...), err
+	_, err = j.some(ctx, typ, stretch{from: s.from, till: begin}, left, yield)
+	return err
 }
 
-func (j *job) some(ctx context.Context, typ string, s stretch, n int64) (items []fhir.Resource, err error) {
-	if n <= fhir.MaxIDs {
-		return j.Source.Oldest(ctx, typ, j.request.Plan.View, s.period(), int(n))
+// some hands the n oldest resources of a stretch to yield, and says how many there were not.
+func (j *job) some(ctx context.Context, typ string, s stretch, n int64, yield func([]fhir.Resource) error) (left int64, err error) {
+	if left = n; n == 0 {
+		return 0, nil
 	}
-	err = j.Source.Resources(ctx, typ, j.request.Plan.View, s.period(), func(page []fhir.Resource) error {
-		if items = append(items, page...); int64(len(items)) >= n {
+	var wrong error // of yield: of the destination
+	take := func(page []fhir.Resource) error {
+		page = page[:min(int64(len(page)), left)]
+		left -= int64(len(page))
+		if wrong = yield(page); wrong == nil && left == 0 {
 			return errEnough
 		}
-		return nil
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
+		return wrong
 	}
-	return items[:min(int64(len(items)), n)], err
+	if n <= fhir.MaxIDs {
+		var items []fhir.Resource
+		if items, err = j.Source.Oldest(ctx, typ, j.request.Plan.View, s.period(), int(n)); err == nil {
+			err = take(items)
+		}
+	} else {
+		err = j.Source.Resources(ctx, typ, j.request.Plan.View, s.period(), take)
+	}
+	switch {
+	case errors.Is(err, errEnough):
+		return 0, nil
+	case err != nil && wrong == nil:
+		err = fmt.Errorf("source: %w", err)
+	}
+	return left, err
 }
 
 // keeps says whether the run is so small that its matches are listed, too.

@@ -2,12 +2,16 @@ package verify
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"fhirmigration/handler/internal/settings"
 	"fhirmigration/sandbox/fhirservice"
 )
 
@@ -159,7 +163,7 @@ func TestGroupCoversWhatThereIs(t *testing.T) {
 	u := unit{Task: taskSlice, Type: "Patient", Till: 1000}
 	all := []stretch{{0, 100, 3000, 10}, {100, 200, 10, 900}, {200, 300, 500, 0}, {300, 400, 0, 0}, {400, 500, 1, 1}, {500, 1000, 90_000, 0}}
 	want := []unit{
-		{Task: taskSlice, Type: "Patient", Since: 0, Till: 300, Size: 4400}, {Task: taskSlice, Type: "Patient", Since: 400, Till: 500, Size: 1},
+		{Task: taskSlice, Type: "Patient", Since: 0, Till: 500, Size: 4401},
 		{Task: taskSlice, Type: "Patient", Since: 500, Till: 1000, Size: 90_000},
 	}
 	if diff := cmp.Diff(want, group(u, all)); diff != "" {
@@ -167,5 +171,70 @@ func TestGroupCoversWhatThereIs(t *testing.T) {
 	}
 	if at := fromMilliseconds(toMilliseconds(time.Time{})); !at.IsZero() {
 		t.Errorf("an open bound became %s", at)
+	}
+}
+
+// Half of what is at the source is missing in every stretch that has anything: all of them are compared as a whole.
+func TestSampleOfADestinationWithHalfOfIt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var data []fhirservice.Version
+	types := []string{"Account", "Basic", "CarePlan", "CareTeam", "Claim", "Condition", "Consent", "Device", "Encounter", "Goal", "Group", "Immunization"}
+	for _, typ := range types {
+		for i := range 2 * stretches { // in every other stretch
+			data = append(data, version(typ, fmt.Sprint(i), 1, day0.Add(time.Duration(i/2*2)*watermark.Sub(day0)/(2*stretches)), ""))
+		}
+	}
+	load(t, r.source, data)
+	load(t, r.destination, slices.DeleteFunc(slices.Clone(data), func(v fhirservice.Version) bool { n, _ := strconv.Atoi(v.ID); return n%4 < 2 }))
+	r.migrated()
+	report := r.check(Request{Kind: Deep, Count: 12})
+	if report.Counts[Missing] != int64(len(data)/2) {
+		t.Errorf("%v, want %d missing", report.Counts, len(data)/2)
+	}
+}
+
+func TestCursorIsNotCrowded(t *testing.T) {
+	t.Parallel()
+	q := Request{Kind: Deep, All: true, Types: settings.OriginalTypes()}
+	big := unit{Task: taskSlice, Type: "MedicationAdministration", Since: day0.UnixMilli(), Till: now.UnixMilli(), Size: 3_000_000_000}
+	c, underWay, most := cursor{Types: q.Types, Units: []unit{big, big, big, big, big, big, big, big}, Sizes: map[string]int64{}}, map[int]unit{}, 0
+	for _, typ := range q.Types {
+		c.Sizes[typ] = big.Size
+	}
+	for begun := 0; ; begun++ {
+		for len(underWay) < sideBySide && !c.crowded(q, underWay) {
+			u, ok := c.next(q, len(underWay) == 0)
+			if !ok {
+				break
+			}
+			underWay[begun] = u
+			begun++
+		}
+		if len(underWay) == 0 {
+			break
+		}
+		most = max(most, len(encode(c.with(slices.Collect(maps.Values(underWay))))))
+		first := slices.Min(slices.Collect(maps.Keys(underWay)))
+		u := underWay[first]
+		delete(underWay, first)
+		if u.Type == big.Type && u.Size > sliceSize { // into as many as there may be
+			var more []unit
+			for range 2 * maxPieces {
+				piece := u
+				piece.Size = u.Size / maxPieces
+				more = append(more, piece)
+			}
+			c.Units = append(more, c.Units...)
+			if c.Units[0].Size < 100_000 {
+				c.Units = c.Units[8:] // or it would take for ever
+			}
+		}
+		if begun > 2_000 {
+			break
+		}
+	}
+	if most > 32_000 {
+		t.Errorf("the cursor had %d characters", most)
 	}
 }

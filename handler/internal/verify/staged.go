@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// chunkLines is how many lines of a file are looked up together.
+	// chunkLines is how many lines of a file are looked up together, and chunkBytes how long they may be together; the destination's are as long again.
 	chunkLines = fhir.MaxIDs
+	chunkBytes = 4 << 20
 	// filePieces is into how many ranges the files of a window are cut at a time.
 	filePieces = 8
 	// keptManifests is how many manifests a step remembers: one has megabytes when it has many files.
@@ -100,7 +101,7 @@ func pieces(u unit, files []staging.File) (all []unit) {
 	return all
 }
 
-// files compares an exported file, a thousand lines at a time, or cuts a range of files.
+// files compares an exported file, at most a thousand lines at a time, or cuts a range of files.
 func (j *job) files(ctx context.Context, u unit) (part, error) {
 	_, all, err := j.exportedFiles(ctx, u.Window)
 	switch {
@@ -130,17 +131,20 @@ const maxChunks = 20
 // file compares a file from u.Line on. done is false when the file was left for later at u.Line.
 func (j *job) file(ctx context.Context, f staging.File, u *unit, p *part) (done bool, err error) {
 	var chunk []fhir.Resource
-	chunks := 0
+	chunks, bytes := 0, 0
 	flush := func() error {
 		items := chunk
-		chunk = nil
+		chunk, bytes = nil, 0
 		chunks++
 		return j.expectLines(ctx, items, *u, p, false)
 	}
 	lines := u.Line
 	done = true
 	err = j.Staging.Lines(ctx, f.URL, u.Line, func(line string) (bool, error) {
-		if lines++; !j.parsed(line, f, lines, &chunk, p) || len(chunk) < chunkLines {
+		if lines++; !j.parsed(line, f, lines, &chunk, p) {
+			return true, nil
+		}
+		if bytes += len(line); len(chunk) < chunkLines && bytes < chunkBytes {
 			return true, nil
 		}
 		if err := flush(); err != nil {
