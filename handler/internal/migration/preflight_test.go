@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -303,10 +304,17 @@ func TestT12APreflightDiesAtEveryEffect(t *testing.T) {
 		r.seed(tooLargeNumber("huge", day(4)), tooLargeNumber("huge2", day(7)))
 		r.load(5, day(2), 24*time.Hour)
 		r.exportFirst()
-		dead, alive := false, r.Migration
-		gate := func(ctx context.Context, do func() error) error {
+		alive := r.Migration
+		var turn sync.Mutex // held by the one call that is under way
+		dead := false
+		gate := func(writing bool, do func() error) error {
+			turn.Lock()
+			defer turn.Unlock()
 			if dead {
 				return errKilled
+			}
+			if !writing {
+				return do()
 			}
 			writes++
 			if dead = writes == dieAt; dead && !after {
@@ -317,17 +325,8 @@ func TestT12APreflightDiesAtEveryEffect(t *testing.T) {
 			}
 			return errKilled
 		}
-		mortal := r.gated(func(ctx context.Context, c ledger.Call, do func() error) error {
-			if !c.Writes() && !dead {
-				return do()
-			}
-			return gate(ctx, do)
-		}, func(ctx context.Context, c staging.Call, do func() error) error {
-			if !c.Writes() && !dead {
-				return do()
-			}
-			return gate(ctx, do)
-		})
+		mortal := r.gated(func(_ context.Context, c ledger.Call, do func() error) error { return gate(c.Writes(), do) },
+			func(_ context.Context, c staging.Call, do func() error) error { return gate(c.Writes(), do) })
 		r.Migration = mortal
 		accepted := false
 		for range 60 {

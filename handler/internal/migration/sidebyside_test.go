@@ -186,7 +186,10 @@ func TestAStepThatIsOverInTheMiddle(t *testing.T) {
 		r.load(3, day(100), time.Hour)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
+		var turn sync.Mutex // calls are made side by side
 		count := func() {
+			turn.Lock()
+			defer turn.Unlock()
 			if calls++; calls == stop {
 				cancel()
 			}
