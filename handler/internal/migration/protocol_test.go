@@ -114,6 +114,10 @@ func TestAnInsertedWindowIsLookedForBeforeAJump(t *testing.T) {
 			if c.JobID < 4 && planned.Equal(rangeEnd) || c.JobID < 3 {
 				t.Errorf("the row was not adopted: next number %d", c.JobID)
 			}
+			adopted, jumped := r.log.first("window planned", "window=2"), r.log.first("empty stretch passed over")
+			if !planned.Equal(rangeEnd) && (adopted < 0 || jumped < adopted) {
+				t.Errorf("adopted at line %d of the log, jumped at line %d", adopted, jumped)
+			}
 		})
 	}
 }

@@ -158,16 +158,28 @@ func (l *testLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// holds says whether a line holds every one of parts.
+func holds(line string, parts []string) bool {
+	return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) })
+}
+
 // with counts the lines that hold every one of parts.
 func (l *testLog) with(parts ...string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, line := range l.lines {
-		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
+		if holds(line, parts) {
 			n++
 		}
 	}
 	return n
+}
+
+// first is the number of the first line that holds every one of parts, -1 when none does.
+func (l *testLog) first(parts ...string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.IndexFunc(l.lines, func(line string) bool { return holds(line, parts) })
 }
 
 // tick runs both timers once, and lets two minutes and a second pass, so that the next tick may poll.
