@@ -267,9 +267,15 @@ func TestReadsDoNotGrow(t *testing.T) {
 	for n := range 250 {
 		r.window(334+float64(n)/10, 334+float64(n+1)/10, append(stages, r.held(long))...)
 	}
-	began := time.Now()
-	text, _ := pageOf(t, r.read())
-	if took := time.Since(began); len(text) > 500_000 || took > 5*time.Second { // alone on a machine it takes a tenth of a second: BenchmarkPage
-		t.Errorf("the page has %d bytes and took %s", len(text), took)
+	fastest, bytes := time.Hour, 0
+	for range 10 { // alone on a machine it takes a tenth of a second (BenchmarkPage); other tests may have it wait
+		began := time.Now()
+		text, _ := pageOf(t, r.read())
+		if fastest, bytes = min(fastest, time.Since(began)), len(text); fastest < time.Second {
+			break
+		}
+	}
+	if bytes > 500_000 || fastest > time.Second {
+		t.Errorf("the page has %d bytes and took %s", bytes, fastest)
 	}
 }
