@@ -43,6 +43,12 @@ func TestStates(t *testing.T) {
 		"outage": {rows: func(r *rig) {
 			r.begin().control(func(c *ledger.Control) { c.Source = c.Source.Missed("503", r.now, r.now.Add(time.Minute)) })
 		}, want: Waiting, headline: "Waiting for a service", waits: "The source gives no answer and is asked again at 2025-01-01 00:01 UTC"},
+		"throttled": {rows: func(r *rig) {
+			r.begin().control(func(c *ledger.Control) {
+				c.Source = c.Source.Missed("429", r.now, r.now.Add(time.Minute))
+				c.Source.Throttled = true
+			})
+		}, want: Waiting, headline: "Waiting for a service that is throttled", waits: "The source is throttled and is asked again at 2025-01-01 00:01 UTC"},
 		"halted": {rows: func(r *rig) {
 			r.begin()
 			for range 5 {
@@ -159,8 +165,9 @@ func TestMissingSchedule(t *testing.T) {
 	t.Parallel()
 	r := newRig(t).begin()
 	r.Schedules["ImportTimer"] = ""
-	if s := r.read(); s.State != Blocked || s.Headline != "ImportTimer is not scheduled: the app setting ImportTimerSchedule is missing" {
-		t.Errorf("%s: %s", s.State, s.Headline)
+	s := r.read()
+	if s.State != Blocked || s.Headline != "ImportTimer is not scheduled: the app setting ImportTimerSchedule is missing" || s.Left.Note != "not known: something must be mended first" {
+		t.Errorf("%s: %s; left: %s", s.State, s.Headline, s.Left.Note)
 	}
 }
 
