@@ -160,6 +160,33 @@ func TestManyHeld(t *testing.T) {
 	}
 }
 
+// What an operator can do with the migration as a whole, as far as it makes sense now.
+func TestActions(t *testing.T) {
+	t.Parallel()
+	wish := ledger.Wish{Action: "1", By: "dr. who", At: begun}
+	names := func(r *rig) (all string) {
+		for _, a := range r.read().Actions {
+			all += a.Name + " "
+		}
+		return all
+	}
+	r := newRig(t)
+	if got := names(r); got != "Pause " {
+		t.Errorf("before it has begun: %s", got)
+	}
+	if got := names(r.begin()); got != "Pause StartNow Drain " {
+		t.Errorf("at work: %s", got)
+	}
+	r.control(func(c *ledger.Control) { c.Pause, c.StartNow = wish, wish })
+	if got := names(r); got != "Drain " {
+		t.Errorf("paused, and to start afterwards: %s", got)
+	}
+	r.control(func(c *ledger.Control) { c.Pause, c.Drain = ledger.Wish{}, wish })
+	if got := names(r); got != "" {
+		t.Errorf("given back: %s", got)
+	}
+}
+
 // A timer without a schedule is named, whatever else there is.
 func TestMissingSchedule(t *testing.T) {
 	t.Parallel()
