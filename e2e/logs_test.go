@@ -14,6 +14,9 @@ import (
 // secrets are the keys and tokens that this app works with, by what they are.
 func (a *app) secrets() map[string]string {
 	all := map[string]string{"storage key": azurite.AccountKey, "function key": a.host.FunctionKey(), "master key": a.host.MasterKey(), "client secret": clientSecret}
+	for _, f := range a.host.Functions() {
+		all["key of "+f.Name] = a.host.KeyOf(f.Name)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, token := range a.tokens {

@@ -32,6 +32,7 @@ type Outage struct {
 	Tries     int       // steps in a row that got none
 	NotBefore time.Time // it is asked again then
 	Reason    string    // the last error
+	Throttled bool      // that was an answer after all: it is asked too often
 }
 
 // Missed is o after one more step without an answer.
@@ -113,9 +114,9 @@ func (c *Control) columns() []column {
 	return slices.Concat(c.Pause.columns("pause"), c.StartNow.columns("startNow"), c.Drain.columns("drain"), []column{
 		timeColumn("drained", &c.Drained),
 		timeColumn("sourceOutSince", &c.Source.Since), int32Column("sourceTries", &c.Source.Tries),
-		timeColumn("sourceNotBefore", &c.Source.NotBefore), textColumn("sourceOutage", &c.Source.Reason),
+		timeColumn("sourceNotBefore", &c.Source.NotBefore), textColumn("sourceOutage", &c.Source.Reason), boolColumn("sourceThrottled", &c.Source.Throttled),
 		timeColumn("destinationOutSince", &c.Destination.Since), int32Column("destinationTries", &c.Destination.Tries),
-		timeColumn("destinationNotBefore", &c.Destination.NotBefore), textColumn("destinationOutage", &c.Destination.Reason),
+		timeColumn("destinationNotBefore", &c.Destination.NotBefore), textColumn("destinationOutage", &c.Destination.Reason), boolColumn("destinationThrottled", &c.Destination.Throttled),
 		timeColumn("exportTick", &c.Export.At), textColumn("exportTrouble", &c.Export.Error), timeColumn("exportTroubleSince", &c.Export.Since), textColumn("exportWaiting", &c.Export.Waiting),
 		timeColumn("importTick", &c.Import.At), textColumn("importTrouble", &c.Import.Error), timeColumn("importTroubleSince", &c.Import.Since), textColumn("importWaiting", &c.Import.Waiting),
 		textColumn("anonymizationETag", &c.Anonymization),

@@ -133,6 +133,9 @@ func (w Window) attemptFailed(kind AttemptKind, reason string, now, notBefore ti
 	w.FailureReason, w.NotBefore = reason, notBefore
 	if w.Attempts >= maxAttempts {
 		w.HeldReason = fmt.Sprintf("failed %d times, the last time: %s", w.Attempts, reason)
+		if w.Attempts == 1 {
+			w.HeldReason = "failed at the first attempt: " + reason
+		}
 		w.Frontier = false // others are planned behind it
 	}
 	return w

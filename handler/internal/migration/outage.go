@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -86,6 +87,7 @@ func (t *tick) noteOutage(ctx context.Context, s side, control ledger.Control, a
 			t.Log.Warn("the "+s.name+" gives no answer; it is asked again until it does", "event", "Outage", "error", a.missed.Error())
 		}
 		out = out.Missed(a.missed.Error(), t.Clock(), t.Clock().Add(t.outagePause(out.Tries, a.missed)))
+		out.Throttled = statusOf(a.missed) == http.StatusTooManyRequests
 	default:
 		return nil
 	}

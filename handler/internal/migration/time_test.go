@@ -18,13 +18,13 @@ func TestT18OutageOfTwoHours(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, rigOptions{settings: append([]string{"ExportChunkTime=5"}, rangeRun[:3]...)})
 			r.load(60, day(1), 24*time.Hour)
-			out := r.source
+			out, status := r.source, 503
 			if s.name == "destination" {
-				out = r.destination
+				out, status = r.destination, 429
 			}
 			r.tick()
 			r.tick()
-			out.Inject(fhirservice.Fault{Status: 503})
+			out.Inject(fhirservice.Fault{Status: status})
 			before, began := len(out.Calls()), r.clock.Now()
 			for r.clock.Now().Sub(began) < 2*time.Hour {
 				r.tick()
@@ -39,6 +39,8 @@ func TestT18OutageOfTwoHours(t *testing.T) {
 			}
 			if o := s.outage(&control); o.Tries < 10 || o.Tries > ticks/2 || o.Reason == "" || o.NotBefore.Sub(r.clock.Now()) > longestOutagePause {
 				t.Errorf("control row: %+v", control)
+			} else if o.Throttled != (status == 429) {
+				t.Errorf("after answers of %d: throttled %t", status, o.Throttled)
 			}
 			out.ClearFaults()
 			r.run(rangeEnd)

@@ -13,7 +13,7 @@ var (
 	pause          = Action{Name: "Pause", Path: "/api/Pause", Label: "Pause", Says: "Nothing new starts. What runs is followed to its end."}
 	resume         = Action{Name: "Resume", Path: "/api/Resume", Label: "Resume", Says: "The pause ends with the next tick."}
 	startNow       = Action{Name: "StartNow", Path: "/api/StartNow", Label: "Start now", Says: "The next tick plans up to the live end, less the safety lag, however short that window is."}
-	drain          = Action{Name: "Drain", Path: "/api/Drain", Label: "Give back", Says: "What is open is ended and nothing new starts; then the tables are the original's, which can go on with them."}
+	drain          = Action{Name: "Drain", Path: "/api/Drain", Label: "Give back to the original", Says: "What is open is ended and nothing new starts; then the tables are the original's, which can go on with them."}
 	undrain        = Action{Name: "Resume", Path: "/api/Resume", Label: "Resume", Says: "The migration goes on here. The original must be stopped before."}
 	clearRetries   = Action{Name: "ClearMaxExportRetries", Path: "/api/ClearMaxExportRetries", Label: "Go on", Says: "Failed ticks are counted from zero again, and what is due starts with the next tick. The cause should be found and mended before."}
 	acceptSettings = Action{Name: "AcceptSettings", Path: "/api/AcceptSettings", Label: "Accept the settings", Says: "Planning goes on with the settings as they are now. What was migrated before stays as it is."}

@@ -117,7 +117,7 @@ func (r *Reader) state(all rows, s Status) (State, string) {
 		return Paused, "Paused until " + when(until)
 	}
 	if !all.control.Source.Since.IsZero() || !all.control.Destination.Since.IsZero() {
-		return Waiting, "Waiting for a service that gives no answer"
+		return Waiting, waitingFor(all.control.Source, all.control.Destination)
 	}
 	if !all.begun {
 		return NotBegun, "Nothing is migrated yet"
@@ -127,6 +127,16 @@ func (r *Reader) state(all rows, s Status) (State, string) {
 		return Following, "Up to date: what is written to the source follows"
 	}
 	return Running, r.atWork(all)
+}
+
+// waitingFor says what keeps a service from answering.
+func waitingFor(services ...ledger.Outage) string {
+	for _, o := range services {
+		if !o.Since.IsZero() && !o.Throttled {
+			return "Waiting for a service that gives no answer"
+		}
+	}
+	return "Waiting for a service that is throttled"
 }
 
 // slackBehind is how much later than it is due the next window at the live end may begin.

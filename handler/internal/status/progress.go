@@ -137,7 +137,9 @@ func (r *Reader) left(all rows, state State, p Progress, pace Pace) Left {
 	case Following:
 		zero := 0.0
 		return Left{&zero, "up to date: what is written to the source follows"}
-	case Halted, Blocked, Paused, Drained:
+	case Blocked:
+		return Left{Note: "not known: something must be mended first"}
+	case Halted, Paused, Drained:
 		return Left{Note: "not known: nothing new starts now"}
 	}
 	if pace.LinesPerHour == nil {

@@ -43,6 +43,12 @@ func TestStates(t *testing.T) {
 		"outage": {rows: func(r *rig) {
 			r.begin().control(func(c *ledger.Control) { c.Source = c.Source.Missed("503", r.now, r.now.Add(time.Minute)) })
 		}, want: Waiting, headline: "Waiting for a service", waits: "The source gives no answer and is asked again at 2025-01-01 00:01 UTC"},
+		"throttled": {rows: func(r *rig) {
+			r.begin().control(func(c *ledger.Control) {
+				c.Source = c.Source.Missed("429", r.now, r.now.Add(time.Minute))
+				c.Source.Throttled = true
+			})
+		}, want: Waiting, headline: "Waiting for a service that is throttled", waits: "The source is throttled and is asked again at 2025-01-01 00:01 UTC"},
 		"halted": {rows: func(r *rig) {
 			r.begin()
 			for range 5 {
@@ -176,13 +182,41 @@ func TestModeOfARetiredSource(t *testing.T) {
 	}
 }
 
+// What an operator can do with the migration as a whole, as far as it makes sense now.
+func TestActions(t *testing.T) {
+	t.Parallel()
+	wish := ledger.Wish{Action: "1", By: "dr. who", At: begun}
+	names := func(r *rig) (all string) {
+		for _, a := range r.read().Actions {
+			all += a.Name + " "
+		}
+		return all
+	}
+	r := newRig(t)
+	if got := names(r); got != "Pause " {
+		t.Errorf("before it has begun: %s", got)
+	}
+	if got := names(r.begin()); got != "Pause StartNow Drain " {
+		t.Errorf("at work: %s", got)
+	}
+	r.control(func(c *ledger.Control) { c.Pause, c.StartNow = wish, wish })
+	if got := names(r); got != "Drain " {
+		t.Errorf("paused, and to start afterwards: %s", got)
+	}
+	r.control(func(c *ledger.Control) { c.Pause, c.Drain = ledger.Wish{}, wish })
+	if got := names(r); got != "" {
+		t.Errorf("given back: %s", got)
+	}
+}
+
 // A timer without a schedule is named, whatever else there is.
 func TestMissingSchedule(t *testing.T) {
 	t.Parallel()
 	r := newRig(t).begin()
 	r.Schedules["ImportTimer"] = ""
-	if s := r.read(); s.State != Blocked || s.Headline != "ImportTimer is not scheduled: the app setting ImportTimerSchedule is missing" {
-		t.Errorf("%s: %s", s.State, s.Headline)
+	s := r.read()
+	if s.State != Blocked || s.Headline != "ImportTimer is not scheduled: the app setting ImportTimerSchedule is missing" || s.Left.Note != "not known: something must be mended first" {
+		t.Errorf("%s: %s; left: %s", s.State, s.Headline, s.Left.Note)
 	}
 }
 
@@ -290,9 +324,15 @@ func TestReadsDoNotGrow(t *testing.T) {
 	for n := range 250 {
 		r.window(334+float64(n)/10, 334+float64(n+1)/10, append(stages, r.held(long))...)
 	}
-	began := time.Now()
-	text, _ := pageOf(t, r.read())
-	if took := time.Since(began); len(text) > 500_000 || took > 5*time.Second { // alone on a machine it takes a tenth of a second: BenchmarkPage
-		t.Errorf("the page has %d bytes and took %s", len(text), took)
+	fastest, bytes := time.Hour, 0
+	for range 10 { // alone on a machine it takes a tenth of a second (BenchmarkPage); other tests may have it wait
+		began := time.Now()
+		text, _ := pageOf(t, r.read())
+		if fastest, bytes = min(fastest, time.Since(began)), len(text); fastest < time.Second {
+			break
+		}
+	}
+	if bytes > 500_000 || fastest > time.Second {
+		t.Errorf("the page has %d bytes and took %s", bytes, fastest)
 	}
 }

@@ -230,6 +230,10 @@ func outage(all rows, name string, o ledger.Outage) []Wait {
 		return nil
 	}
 	w := Wait{What: "The " + name + " gives no answer", Detail: cut(o.Reason), Who: nobody, Since: Instant(o.Since)}
+	if o.Throttled {
+		w.What = "The " + name + " is throttled"
+		w.Who += "; who pays for the service can give it more capacity"
+	}
 	if all.now.Before(o.NotBefore) {
 		w.What += " and is asked again at " + when(o.NotBefore)
 		w.Until = Instant(o.NotBefore)
