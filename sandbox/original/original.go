@@ -71,7 +71,9 @@ func Open(ctx context.Context, o Options) (*Original, error) {
 
 // Chunk writes the chunk row: the number of the next window, and up to where all is closed.
 func (o *Original) Chunk(ctx context.Context, jobID int, since time.Time) error {
-	return o.put(ctx, o.chunks, o.RowKey, map[string]any{"JobId": jobID, "ImportId": o.importID, "SearchParameterMigration": false, "since": instant(since)})
+	return o.put(ctx, o.chunks, o.RowKey, map[string]any{"JobId": jobID, "ImportId": o.importID, "SearchParameterMigration": false, "since": instant(since),
+		"globalSinceExportType": instant(since), "globalTillExportType": "", "subSinceExportType": "", "subTillExportType": "", "multiExport": "",
+		"noOfResources": 144, "resourceTypeIndex": 0, "maxExportRetries": 0})
 }
 
 // Window migrates [since, till) as far as stage, and writes its rows. Its number is that of its row.

@@ -78,7 +78,6 @@ func (a attempt) short() bool {
 // Survey reads the rows of all windows and payloads, paged, and says what is open. Chunk is the row as it was read; byType says that the
 // migration goes type by type, where the original's watermark is globalSinceExportType.
 func (l *Ledger) Survey(ctx context.Context, c Chunk, byType bool, now time.Time) (Survey, error) {
-	since := c.Watermark
 	if c.Watermark.IsZero() || byType && c.Original.Since.After(c.Watermark) {
 		c.Watermark = c.Original.Since
 	}
@@ -109,15 +108,32 @@ func (l *Ledger) Survey(ctx context.Context, c Chunk, byType bool, now time.Time
 		}
 	}
 	s, err := survey(c, attempts, now)
-	s.ByType = !c.Given.any() && !c.Original.none() && !reachedAsAWhole(attempts, since)
+	s.ByType = !c.Given.any() && !c.Original.none() && byTypeAlone(attempts, c.Watermark)
 	return s, err
 }
 
-// reachedAsAWhole says whether a window of all types ends or begins at the original's since. Whoever goes type by type does not move that, but one who
-// has gone over from the one to the other has both.
-func reachedAsAWhole(attempts []attempt, since time.Time) bool {
-	return !since.IsZero() && slices.ContainsFunc(attempts, func(a attempt) bool {
-		return a.typ == "" && (a.till.Equal(since) || a.since.Equal(since))
+// byTypeAlone says whether time before the watermark was exported type by type, and not as a whole too. The original writes the same columns in both
+// modes, so its windows have to tell; one that went by type and found nothing has none.
+func byTypeAlone(attempts []attempt, watermark time.Time) bool {
+	var whole, typed []attempt
+	for _, a := range attempts {
+		switch {
+		case a.failed:
+		case a.typ == "":
+			whole = append(whole, a)
+		case a.since.Before(watermark):
+			typed = append(typed, a)
+		}
+	}
+	slices.SortFunc(whole, func(a, b attempt) int { return a.since.Compare(b.since) })
+	return len(whole) == 0 || slices.ContainsFunc(typed, func(a attempt) bool {
+		at := a.since
+		for _, w := range whole {
+			if !w.since.After(at) && w.till.After(at) {
+				at = w.till
+			}
+		}
+		return at.Before(a.till) && at.Before(watermark)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"fhirmigration/handler/internal/event"
 	"fhirmigration/handler/internal/ledger"
@@ -151,6 +152,7 @@ func (m *Migration) AcceptSettings(ctx context.Context, c Caller) (changed strin
 	if changed = t.chunk.PinnedDifference(pinned); changed == "" {
 		return "", fmt.Errorf("%w: no setting that must not change half-way differs from what it was at the start", ErrNotNow)
 	}
+	changed += t.olderLeftOut()
 	if m.Settings.IsParallel && t.chunk.ByType() {
 		every, err := t.everyType(ctx)
 		if err != nil {
@@ -170,6 +172,15 @@ func (m *Migration) AcceptSettings(ctx context.Context, c Caller) (changed strin
 		}
 		return changed, err
 	})
+}
+
+// olderLeftOut says what an earlier StartDate does not bring: planning does not go back for it.
+func (t *tick) olderLeftOut() string {
+	was, err := time.Parse(time.RFC3339Nano, t.chunk.Pinned["StartDate"])
+	if err != nil || !t.Settings.StartDate.Before(was) { // or it was where the oldest resource is
+		return ""
+	}
+	return fmt.Sprintf("; what was last updated before %s is not migrated by that: it takes a migration of its own, with new table names and that as AZURE_EndDate", ledger.FormatInstant(was))
 }
 
 // forgetJobs forgets the jobs at a service that the settings no longer name.

@@ -274,6 +274,30 @@ func TestT31AnAcceptedSettingGoesOn(t *testing.T) {
 	}
 }
 
+// An earlier StartDate is accepted, and what it does not bring is said: planning does not go back.
+func TestT31AnEarlierStartDateIsNoWayBack(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		start string
+		said  bool
+	}{"earlier": {"StartDate=2023-06-01", true}, "unset": {"StartDate=", true}, "later": {"StartDate=2024-03-01", false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{settings: append([]string{"StartDate=2024-01-10"}, rangeRun...)})
+			r.load(10, day(1), 48*time.Hour)
+			r.tick()
+			r.Migration = r.handler(c.start)
+			changed, err := r.AcceptSettings(t.Context(), somebody)
+			if said := strings.Contains(changed, "before 2024-01-10T00:00:00.000Z is not migrated"); err != nil || said != c.said {
+				t.Errorf("%v: %q", err, changed)
+			}
+			if r.run(rangeEnd); r.window(1).Since.Before(day(9)) {
+				t.Errorf("%s", r.window(1).Name())
+			}
+		})
+	}
+}
+
 // A destination that was replaced: what was posted to the other one is posted again, with another body.
 func TestT31AReplacedDestination(t *testing.T) {
 	t.Parallel()

@@ -86,12 +86,14 @@ func (o *original) put(c *aztables.Client, key string, columns map[string]any) {
 	}
 }
 
-// chunkRow writes the chunk row. since is the watermark, zero for none.
+// chunkRow writes the chunk row. since is the watermark, zero for none. Exporting everything at once, the original moves globalSinceExportType with it.
 func (o *original) chunkRow(jobID int, since time.Time, more map[string]any) {
 	o.t.Helper()
-	row := map[string]any{"JobId": jobID, "ImportId": o.importID, "SearchParameterMigration": true}
+	row := map[string]any{"JobId": jobID, "ImportId": o.importID, "SearchParameterMigration": true,
+		"noOfResources": 144, "resourceTypeIndex": 0, "multiExport": "", "globalSinceExportType": "", "globalTillExportType": "", "subSinceExportType": "", "subTillExportType": ""}
 	if !since.IsZero() {
 		row["since"] = ledger.FormatInstant(since)
+		row["globalSinceExportType"] = row["since"]
 	}
 	maps.Copy(row, more)
 	o.put(o.chunks, "myrowkey", row)

@@ -28,6 +28,9 @@ func (o *original) typeChunk(jobID, index int, more map[string]any) {
 	for name, v := range more {
 		row[name] = v
 	}
+	if row["globalTillExportType"] == "" { // the last global window has ended: that moves since, too
+		row["since"] = row["globalSinceExportType"]
+	}
 	o.chunkRow(jobID, time.Time{}, row)
 }
 
@@ -362,21 +365,58 @@ func TestTakeOverByTypeAsAWhole(t *testing.T) {
 	}
 }
 
-// An original that had gone type by type, and then went over to the whole system, is taken over as one of the whole system.
-func TestTakeOverAsAWholeAfterTypes(t *testing.T) {
+// An original that exported everything at once has the columns of one that went type by type, and may have gone over from the one to the other. It is taken
+// over as a whole where everything up to its watermark was exported at once, and only there.
+func TestTakeOverAsAWhole(t *testing.T) {
 	t.Parallel()
-	o := newOriginal(t, rigOptions{})
-	o.seed(resource("Account", "a", 1, day(5)), resource("Observation", "a", 1, day(5)))
-	o.doneFor("Account", 0, 0, 20)
-	o.finished(o.ended(o.started(1, 0, 10)))
-	row := map[string]any{"noOfResources": 3, "resourceTypeIndex": 1, "globalSinceExportType": ledger.FormatInstant(day(0)), "globalTillExportType": ledger.FormatInstant(day(20))}
-	o.chunkRow(2, day(10), row)
-	exports := len(o.exportCalls())
-	o.run(originalEnd)
-	o.wantEqual()
-	for _, c := range o.exportCalls()[exports:] {
-		if q, _ := url.ParseQuery(c.RawQuery); q.Get("_since") < "2024-01-11" {
-			t.Errorf("exported again: %s", c.RawQuery)
-		}
+	whole := func(o *original, number int, from, till float64) { o.finished(o.ended(o.started(number, from, till))) }
+	for name, test := range map[string]struct {
+		leave func(o *original)
+		whole bool
+	}{
+		"at once": {func(o *original) {
+			whole(o, 0, 0, 10)
+			o.chunkRow(1, day(10), nil)
+		}, true},
+		"by type, then at once from the beginning": {func(o *original) { // as older ones do
+			o.doneFor("Account", 0, 0, 20)
+			whole(o, 1, 0, 10)
+			o.chunkRow(2, day(10), map[string]any{"resourceTypeIndex": 1, "globalSinceExportType": ledger.FormatInstant(day(0)), "globalTillExportType": ledger.FormatInstant(day(20))})
+		}, true},
+		"at once, then by type, whose first global window is under way": {func(o *original) {
+			whole(o, 0, 0, 10)
+			o.doneFor("Account", 1, 10, 20)
+			o.chunkRow(2, day(10), map[string]any{"resourceTypeIndex": 1, "globalTillExportType": ledger.FormatInstant(day(20))})
+		}, true},
+		"by type, then at once from there on": {func(o *original) {
+			o.doneFor("Account", 0, 0, 10)
+			whole(o, 1, 10, 20)
+			o.chunkRow(2, day(20), nil)
+		}, false},
+		"at once, then by type": {func(o *original) {
+			whole(o, 0, 0, 10)
+			o.doneFor("Account", 1, 10, 20)
+			o.chunkRow(2, day(20), nil)
+		}, false},
+		"by type, of which there was nothing": {func(o *original) { o.chunkRow(0, day(20), nil) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOriginal(t, rigOptions{})
+			o.seed(resource("Account", "a", 1, day(5)), resource("Account", "b", 1, day(15)), resource("Observation", "a", 1, day(5)), resource("Observation", "b", 1, day(15)))
+			test.leave(o)
+			if !test.whole {
+				if _, err := o.ExportStep(t.Context()); err == nil || !strings.Contains(err.Error(), "the original went type by type") {
+					t.Fatalf("taken over: %v", err)
+				}
+				return
+			}
+			exports := len(o.exportCalls())
+			o.run(originalEnd)
+			o.wantEqual()
+			if got := o.exportedAfter(exports); slices.Contains(got, "2024-01-01/2024-01-11") {
+				t.Errorf("exported again: %v", got)
+			}
+		})
 	}
 }
