@@ -178,14 +178,14 @@ func (j *job) take(p part) {
 func giveUp(u unit, err error) part {
 	p := part{reasons: []string{err.Error()}}
 	switch u.Task {
-	case taskTail, taskChanged, taskLocate, taskSearches:
+	case taskChanged, taskLocate, taskSearches:
 		if u.Task == taskSearches {
 			p.apply = func(_ *cursor, r *result) { r.searched(Searches{NotKnown: 1, Named: []string{shortened(err.Error())}}) }
 		}
 		if u.Task == taskChanged {
 			p.apply = func(_ *cursor, r *result) { r.ChangedAtSource = -1 }
 		}
-		return p // these find what is beside the migrated data: not knowing it is a reason, not a number
+		return p // these are about no resource of the destination, and have a place of their own in the report
 	case taskCount:
 		p.reasons = nil // it comes with the type
 		p.apply = func(_ *cursor, r *result) {
@@ -198,7 +198,10 @@ func giveUp(u unit, err error) part {
 		note = "how many is not known: " + note
 	}
 	typ := u.Type
-	if typ == "" {
+	switch {
+	case u.Task == taskTail:
+		typ = newer
+	case typ == "":
 		typ = fmt.Sprintf("window %d", u.Window)
 	}
 	p.counts = map[string]Counts{typ: {NotVerifiable: max(u.Size, 1)}}
