@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,17 +210,27 @@ func TestManyInOneMillisecond(t *testing.T) {
 
 func TestSharedDataIsEqual(t *testing.T) {
 	t.Parallel()
-	data := sharedData(t)
-	if data == nil {
-		data = clinic(100) // FHIR_TEST_DATA names the folder of more
-	}
-	r := newRig(t)
-	load(t, r.source, data)
-	load(t, r.destination, data)
-	r.migrated()
-	report := r.check(Request{Kind: Deep, All: true})
-	if report.Counts.Wrong() != 0 || report.Counts[NotVerifiable] != 0 || report.State != ledger.RunDone {
-		t.Errorf("%v", report.Counts)
+	for _, source := range []SourceOf{Live, Staged} {
+		for _, history := range []string{"true", "false"} {
+			t.Run(fmt.Sprint(source, ", history ", history), func(t *testing.T) {
+				t.Parallel()
+				data := sharedData(t)
+				if data == nil {
+					data = clinic(100) // FHIR_TEST_DATA names the folder of more
+					if source == Live && history == "false" {
+						data = slices.DeleteFunc(data, func(v fhirservice.Version) bool { return v.VersionID != "1" })
+					}
+				}
+				r := newRig(t, "ExportWithHistory="+history)
+				load(t, r.source, data)
+				load(t, r.destination, data)
+				r.stage(data, 1000)
+				report := r.check(Request{Kind: Deep, All: true, Source: source})
+				if report.Counts[Equal] != int64(len(data)) || report.Counts.Sum() != int64(len(data)) || report.State != ledger.RunDone {
+					t.Errorf("%v, want %d equal: %v", report.Counts, len(data), report.Reasons)
+				}
+			})
+		}
 	}
 }
 

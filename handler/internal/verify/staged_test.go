@@ -100,3 +100,21 @@ func TestFileThatIsGoneOrShortIsNotVerifiable(t *testing.T) {
 		t.Errorf("%v: %v", report.Counts, report.Reasons)
 	}
 }
+
+// The source is no more: what was exported from it still proves the destination, and nobody asks for the source.
+func TestStagedFilesOfASourceThatIsNoMore(t *testing.T) {
+	t.Parallel()
+	data := clinic(60)
+	r := newRig(t)
+	r.stage(data, 35)
+	load(t, r.destination, append(data, version("Group", "stray", 1, day0.AddDate(0, 1, 1), "")))
+	r.source.Close()
+	asked := len(r.source.Calls())
+	report := r.check(Request{Kind: Deep, All: true, Source: Staged})
+	if report.Counts[Equal] != int64(len(data)) || report.Counts[Extra] != 1 || report.Counts.Sum() != int64(len(data))+1 {
+		t.Errorf("%v, want %d equal and an extra one: %v", report.Counts, len(data), report.Reasons)
+	}
+	if n := len(r.source.Calls()) - asked; n != 0 {
+		t.Errorf("the source was asked %d times", n)
+	}
+}
