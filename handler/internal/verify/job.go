@@ -60,6 +60,7 @@ type done struct {
 	unit   unit
 	part   part
 	err    error
+	took   time.Duration
 }
 
 // work does units until nothing is left or the budget is used up, and saves along the way. It returns whether the run is through.
@@ -109,8 +110,9 @@ func (j *job) begin(ctx context.Context, results chan<- done) {
 		j.underWay[number] = u
 		missing := j.missing()
 		go func() {
+			began := time.Now()
 			p, err := j.do(ctx, u, missing)
-			results <- done{number, u, p, err}
+			results <- done{number, u, p, err, time.Since(began)}
 		}()
 	}
 }
@@ -140,6 +142,12 @@ func (j *job) settle(ctx context.Context, d done) error {
 		j.take(d.part)
 		return nil
 	case ctx.Err() != nil: // the budget is used up: the unit is as it was
+		if d.took > j.Settings.StepBudget()/2 { // no step is long enough for it: it must not be begun for ever
+			if d.unit.Tries++; d.unit.Tries >= maxTries {
+				j.take(giveUp(d.unit, fmt.Errorf("it takes longer than %s, which is what a step has", j.Settings.StepBudget())))
+				return nil
+			}
+		}
 		j.cursor.Units = append([]unit{d.unit}, j.cursor.Units...)
 		return nil
 	}
@@ -201,6 +209,8 @@ func giveUp(u unit, err error) part {
 	switch {
 	case u.Task == taskTail:
 		typ = newer
+	case u.Task == taskPlan:
+		typ = "all types"
 	case typ == "":
 		typ = fmt.Sprintf("window %d", u.Window)
 	}
