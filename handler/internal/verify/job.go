@@ -188,7 +188,9 @@ func giveUp(u unit, err error) part {
 	switch u.Task {
 	case taskChanged, taskLocate, taskSearches:
 		if u.Task == taskSearches {
-			p.apply = func(_ *cursor, r *result) { r.searched(Searches{NotKnown: 1, Named: []string{within(err.Error(), maxNamedSearch)}}) }
+			p.apply = func(_ *cursor, r *result) {
+				r.searched(Searches{NotKnown: 1, Named: []string{within(err.Error(), maxNamedSearch)}})
+			}
 		}
 		if u.Task == taskChanged {
 			p.apply = func(_ *cursor, r *result) { r.ChangedAtSource = -1 }

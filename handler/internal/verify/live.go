@@ -12,7 +12,7 @@ import (
 const (
 	// sliceSize is how many resources, at either side, a slice may have before it is cut: far below the 50,000 that memory allows, so that there are
 	// enough slices to work on side by side.
-	sliceSize = 3_000
+	sliceSize = 6_000
 	// maxPieces is into about how many a slice is cut at a time; the cursor has to hold them, those of every level.
 	maxPieces = 8
 	// lookupSize is how many resources that only one side has are looked up together.
