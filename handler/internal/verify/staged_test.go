@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"fhirmigration/handler/internal/settings"
 	"fhirmigration/sandbox/fhirservice"
 )
 
@@ -116,5 +117,21 @@ func TestStagedFilesOfASourceThatIsNoMore(t *testing.T) {
 	}
 	if n := len(r.source.Calls()) - asked; n != 0 {
 		t.Errorf("the source was asked %d times", n)
+	}
+}
+
+// Every type of a window has something extra, and there are many types: they are looked at some at a time, and each is found once.
+func TestExtrasOfManyTypes(t *testing.T) {
+	t.Parallel()
+	types := settings.OriginalTypes()[:3*extrasAtATime/2]
+	var data, strays []fhirservice.Version
+	for n, typ := range types {
+		data = append(data, version(typ, "a", 1, day0.AddDate(0, 1, n), ""))
+		strays = append(strays, version(typ, "stray", 1, day0.AddDate(0, 2, n), ""))
+	}
+	r := staged(t, data, append(strays, data...))
+	report := r.check(Request{Kind: Deep, All: true})
+	if report.Counts[Equal] != int64(len(types)) || report.Counts[Extra] != int64(len(types)) || report.Counts.Sum() != 2*int64(len(types)) {
+		t.Errorf("%v, want %d equal and as many extra", report.Counts, len(types))
 	}
 }
