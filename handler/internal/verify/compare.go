@@ -71,23 +71,49 @@ func Compare(source, destination string, rules Rules) ([]Difference, error) {
 		name string
 		raw  string
 	}{{"source", source}, {"destination", destination}} {
-		if !gjson.Valid(side.raw) || !gjson.Parse(side.raw).IsObject() {
+		if !readable(side.raw) || !gjson.Parse(side.raw).IsObject() {
 			return nil, fmt.Errorf("resource at the %s: %w", side.name, ErrNotJSON)
 		}
 	}
-	c := comparison{rules: rules}
+	c := comparison{rules: rules, most: maxDifferences}
 	c.objects("", gjson.Parse(source), gjson.Parse(destination))
 	rank(c.found)
 	return c.found, nil
 }
 
+// maxNesting is far more than a FHIR service takes. What reads JSON here calls itself for each level.
+const maxNesting = 1000
+
+// readable says whether a text is JSON that is not nested more deeply than may be.
+func readable(raw string) bool {
+	depth := 0
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			for i++; i < len(raw) && raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			if depth++; depth > maxNesting {
+				return false
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return gjson.Valid(raw)
+}
+
 // comparison collects differences on a walk through two values.
 type comparison struct {
 	rules Rules
+	most  int // differences to find
 	found []Difference
 }
 
-func (c *comparison) full() bool { return len(c.found) >= maxDifferences }
+func (c *comparison) full() bool { return len(c.found) >= c.most }
 
 func (c *comparison) values(at string, a, b gjson.Result) {
 	if a.Raw == b.Raw || c.full() || c.ignored(at) {
@@ -126,7 +152,11 @@ func members(at string, v gjson.Result) (all []member) {
 		if at == "/meta" && name.Str == "extension" && onlyDeletedMark(value) {
 			return true
 		}
-		all = append(all, member{name.Str, value})
+		text := name.Str
+		if strings.ContainsRune(text, '\uFFFD') { // no Unicode: only the spelling can tell it from others, see sameText
+			text = name.Raw
+		}
+		all = append(all, member{text, value})
 		return true
 	})
 	slices.SortStableFunc(all, func(a, b member) int { return strings.Compare(a.name, b.name) })
@@ -160,13 +190,13 @@ func (c *comparison) arrays(at string, a, b []gjson.Result) {
 	if short > long {
 		short, long = long, short
 	}
-	if short < long {
+	if short < long && c.most > 1 { // who asks whether two elements are the same need not know where they differ, and would ask again at each level
 		head := 0
-		for head < short && c.same(at, a[head], b[head]) {
+		for head < short && c.same(index(at, head), a[head], b[head]) {
 			head++
 		}
 		tail := 0
-		for tail < short-head && c.same(at, a[len(a)-1-tail], b[len(b)-1-tail]) {
+		for tail < short-head && c.same(at+"/*", a[len(a)-1-tail], b[len(b)-1-tail]) {
 			tail++
 		}
 		if head+tail == short {
@@ -192,10 +222,10 @@ func (c *comparison) arrays(at string, a, b []gjson.Result) {
 	}
 }
 
-// same says whether two elements of the array at differ in nothing that counts.
+// same says whether two elements differ in nothing that counts. at is * for elements of different numbers: what is ignored of one number alone counts then.
 func (c *comparison) same(at string, a, b gjson.Result) bool {
-	inner := comparison{rules: c.rules}
-	inner.values(at+"/*", a, b)
+	inner := comparison{rules: c.rules, most: 1}
+	inner.values(at, a, b)
 	return len(inner.found) == 0
 }
 
@@ -213,7 +243,7 @@ func matches(pattern, pointer string) bool {
 		return false
 	}
 	for i, w := range want {
-		if w != "*" && w != have[i] && have[i] != "*" {
+		if w != "*" && w != have[i] {
 			return false
 		}
 	}

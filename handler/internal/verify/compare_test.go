@@ -49,6 +49,11 @@ func TestCompare(t *testing.T) {
 		{name: "ignored", old: `<div>é</div>`, new: `<div/>`, rules: Rules{Ignore: []string{"/text"}}},
 		{name: "ignored in any element", old: `"value":"b"`, new: `"value":"c"`, rules: Rules{Ignore: []string{"/identifier/*/value"}}},
 		{name: "ignored elsewhere", old: `"value":"b"`, new: `"value":"c"`, rules: Rules{Ignore: []string{"/identifier/0"}}, pointer: "/identifier/1/value", kind: Changed, from: `"b"`, to: `"c"`},
+		{name: "ignored of another element, one added in front", old: `"identifier":[{"value":"a"},{"value":"b"}]`, new: `"identifier":[{"value":"n"},{"value":"a"},{"value":"c"}]`,
+			rules: Rules{Ignore: []string{"/identifier/0"}}, pointer: "/identifier/1/value", kind: Changed, from: `"b"`, to: `"a"`},
+		{name: "ignored of another element, one dropped behind a change", old: `"extension":[{"url":"urn:1","valueDecimal":12345678901234567890},{"url":"urn:2","valueBoolean":true}]`,
+			new: `"extension":[{"url":"urn:2","valueBoolean":false}]`, rules: Rules{Ignore: []string{"/extension/1/valueBoolean", "/extension/0/url"}},
+			pointer: "/extension/0/valueBoolean", kind: Added, to: `false`},
 		{name: "order of members", old: `"status":"final","code":{"text":"Caf\u00e9"}`, new: `"code": {"text":"Caf\u00e9"} , "status" : "final"`},
 		{name: "mark of a deletion", old: `"security":[`, new: `"extension":[{"url":"` + deletedStateURL + `","valueString":"soft-deleted"}],"security":[`},
 	}
@@ -97,6 +102,30 @@ func TestCompareRefusesWhatIsNoResource(t *testing.T) {
 	for _, bad := range []string{"", "null", "[]", `{"a":1`, `{"a":01}`, "<html>"} {
 		if _, err := Compare(`{"a":1}`, bad, Rules{}); !errors.Is(err, ErrNotJSON) {
 			t.Errorf("%q: %v, want ErrNotJSON", bad, err)
+		}
+	}
+}
+
+// Deep nesting is compared in time and space that are bounded; names that are no Unicode are told apart by how they are written.
+func TestCompareOfWhatNoServiceWrites(t *testing.T) {
+	t.Parallel()
+	nested := func(depth int, end string) string {
+		return `{"a":` + strings.Repeat(`[0,`, depth) + end + strings.Repeat(`]`, depth) + `}`
+	}
+	if got, err := Compare(nested(500, "1"), nested(500, "2,3"), Rules{}); err != nil || len(got) != 1 && len(got) != 2 {
+		t.Errorf("500 deep: %v %v", got, err)
+	}
+	grown := strings.Repeat(`[`, 200) + "1" + strings.Repeat(`,0]`, 200)
+	if got, err := Compare(`{"a":`+grown+`}`, `{"a":`+strings.Repeat(`[`, 200)+"2"+strings.Repeat(`,0,0]`, 200)+`}`, Rules{}); err != nil || len(got) == 0 {
+		t.Errorf("an element more at every level: %v %v", got, err)
+	}
+	if _, err := Compare(nested(1_000_000, "1"), nested(1_000_000, "2"), Rules{}); !errors.Is(err, ErrNotJSON) {
+		t.Errorf("a million deep: %v, want ErrNotJSON", err)
+	}
+	for _, pair := range [][2]string{{`{"\ud800":1}`, `{"\ud801":1}`}, {`{"a":1,"a":2}`, `{"a":2,"a":1}`}, {`{"a":1,"a":1}`, `{"a":1}`}, {`{"a":1e400}`, `{"a":2e400}`},
+		{`{"a":1e2}`, `{"a":100}`}, {`{"a":0}`, `{"a":-0}`}, {`{"a":9007199254740993}`, `{"a":9007199254740992}`}, {`{"a":"\u0000"}`, `{"a":""}`}} {
+		if got, err := Compare(pair[0], pair[1], Rules{}); err != nil || len(got) == 0 {
+			t.Errorf("%s and %s: %v %v", pair[0], pair[1], got, err)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (u unit) period() fhir.Period {
 func (u unit) last() bool { return u.Tries+1 >= maxTries }
 
 // mayLeave is how many units may have to be done in its place, at most.
-func (u unit) mayLeave(types int) int {
+func (u unit) mayLeave() int {
 	switch {
 	case u.Task == taskSample:
 		return stretches / 2
@@ -57,7 +57,7 @@ func (u unit) mayLeave(types int) int {
 	case u.Task == taskFiles && u.To-u.From > 1, u.Task == taskWindow:
 		return filePieces
 	case u.Task == taskExtras && u.Type == "":
-		return types
+		return extrasAtATime + 1
 	case u.Task == taskExtras:
 		return maxPieces
 	}
@@ -74,13 +74,13 @@ func (c *cursor) crowded(r Request, underWay map[int]unit) bool {
 	}
 	probe := *c
 	next, ok := probe.next(r, false)
-	leaves := next.mayLeave(len(r.Types))
+	leaves := next.mayLeave()
 	if !ok || leaves == 0 {
 		return false
 	}
 	units := len(probe.Units) + len(underWay) + leaves
 	for _, u := range underWay {
-		units += u.mayLeave(len(r.Types))
+		units += u.mayLeave()
 	}
 	return units > maxUnits
 }

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -20,7 +21,8 @@ func (j *job) extras(ctx context.Context, u unit, missing map[string]bool) (part
 		return part{}, err
 	}
 	var types, urls []string
-	for _, typ := range j.request.Types {
+	from := min(u.From, len(j.request.Types))
+	for _, typ := range j.request.Types[from:] {
 		if !w.Holds(typ) {
 			continue
 		}
@@ -39,6 +41,10 @@ func (j *job) extras(ctx context.Context, u unit, missing map[string]bool) (part
 		}
 		// Where something is missing, something else may be there in its place.
 		if n > 0 && (n != w.CountsByType[typ] || missing[typ]) {
+			if len(p.more) == extrasAtATime {
+				p.more = append(p.more, unit{Task: taskExtras, Window: u.Window, From: slices.Index(j.request.Types, typ)})
+				break
+			}
 			p.more = append(p.more, unit{Task: taskExtras, Type: typ, Window: u.Window, Since: max(w.Since.UnixMilli(), toMilliseconds(j.request.Since)),
 				Till: min(w.Till.UnixMilli(), j.request.Till.UnixMilli())})
 		}
@@ -100,6 +106,9 @@ func (j *job) extrasOf(ctx context.Context, u unit) (part, error) {
 	}
 	return p, nil
 }
+
+// extrasAtATime is for how many types of a window a look for extras is queued at a time; the cursor has to hold them, those of several windows.
+const extrasAtATime = 20
 
 // maxSet is how many versions are held in memory by their ids alone.
 const maxSet = 50_000

@@ -60,6 +60,7 @@ type done struct {
 	unit   unit
 	part   part
 	err    error
+	took   time.Duration
 }
 
 // work does units until nothing is left or the budget is used up, and saves along the way. It returns whether the run is through.
@@ -109,8 +110,9 @@ func (j *job) begin(ctx context.Context, results chan<- done) {
 		j.underWay[number] = u
 		missing := j.missing()
 		go func() {
+			began := time.Now()
 			p, err := j.do(ctx, u, missing)
-			results <- done{number, u, p, err}
+			results <- done{number, u, p, err, time.Since(began)}
 		}()
 	}
 }
@@ -140,6 +142,12 @@ func (j *job) settle(ctx context.Context, d done) error {
 		j.take(d.part)
 		return nil
 	case ctx.Err() != nil: // the budget is used up: the unit is as it was
+		if d.took > j.Settings.StepBudget()/2 { // no step is long enough for it: it must not be begun for ever
+			if d.unit.Tries++; d.unit.Tries >= maxTries {
+				j.take(giveUp(d.unit, fmt.Errorf("it takes longer than %s, which is what a step has", j.Settings.StepBudget())))
+				return nil
+			}
+		}
 		j.cursor.Units = append([]unit{d.unit}, j.cursor.Units...)
 		return nil
 	}
@@ -178,14 +186,16 @@ func (j *job) take(p part) {
 func giveUp(u unit, err error) part {
 	p := part{reasons: []string{err.Error()}}
 	switch u.Task {
-	case taskTail, taskChanged, taskLocate, taskSearches:
+	case taskChanged, taskLocate, taskSearches:
 		if u.Task == taskSearches {
-			p.apply = func(_ *cursor, r *result) { r.searched(Searches{NotKnown: 1, Named: []string{shortened(err.Error())}}) }
+			p.apply = func(_ *cursor, r *result) {
+				r.searched(Searches{NotKnown: 1, Named: []string{within(err.Error(), maxNamedSearch)}})
+			}
 		}
 		if u.Task == taskChanged {
 			p.apply = func(_ *cursor, r *result) { r.ChangedAtSource = -1 }
 		}
-		return p // these find what is beside the migrated data: not knowing it is a reason, not a number
+		return p // these are about no resource of the destination, and have a place of their own in the report
 	case taskCount:
 		p.reasons = nil // it comes with the type
 		p.apply = func(_ *cursor, r *result) {
@@ -198,7 +208,12 @@ func giveUp(u unit, err error) part {
 		note = "how many is not known: " + note
 	}
 	typ := u.Type
-	if typ == "" {
+	switch {
+	case u.Task == taskTail:
+		typ = newer
+	case u.Task == taskPlan:
+		typ = "all types"
+	case typ == "":
 		typ = fmt.Sprintf("window %d", u.Window)
 	}
 	p.counts = map[string]Counts{typ: {NotVerifiable: max(u.Size, 1)}}

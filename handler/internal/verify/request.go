@@ -83,7 +83,7 @@ func (v *Verify) complete(ctx context.Context, r Request) (Request, error) {
 	}
 	r.Plan.Deletes = v.Settings.ExportWithDelete
 	r.Plan.NewVersions = v.Settings.ImportMode == settings.InitialLoad
-	are, err := v.ask(ctx)
+	are, err := v.ask(ctx, r.Source == Staged)
 	if err != nil {
 		return r, err
 	}
@@ -106,34 +106,37 @@ func (v *Verify) complete(ctx context.Context, r Request) (Request, error) {
 	if r.Count == 0 && !r.All {
 		r.Count = int64(v.Settings.DeepCheckCount)
 	}
-	v.types(&r, are)
-	return r, nil
+	return r, v.types(&r, are)
 }
 
 // asked is what the services say of themselves.
 type asked struct {
 	retired             bool // the source answers exports alone
 	source, destination fhir.Capability
+	sourceErr           error // matters only to who needs the source's types
 }
 
-// ask asks both services side by side.
-func (v *Verify) ask(ctx context.Context) (a asked, err error) {
+// ask asks both services side by side. With the staged files for a source, the source is not asked: it may be no more.
+func (v *Verify) ask(ctx context.Context, staged bool) (a asked, err error) {
 	g, within := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		if a.destination, err = v.Destination.Capability(within); err != nil {
+			return fmt.Errorf("destination: %w", err)
+		}
+		return nil
+	})
+	if staged {
+		a.source.Types = settings.OriginalTypes()
+		return a, g.Wait()
+	}
 	g.Go(func() (err error) {
 		a.retired, err = v.retired(within)
 		return err
 	})
-	for name, side := range map[string]struct {
-		service *fhir.Service
-		is      *fhir.Capability
-	}{"source": {v.Source, &a.source}, "destination": {v.Destination, &a.destination}} {
-		g.Go(func() (err error) {
-			if *side.is, err = side.service.Capability(within); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			return nil
-		})
-	}
+	g.Go(func() error {
+		a.source, a.sourceErr = v.Source.Capability(within)
+		return nil
+	})
 	return a, g.Wait()
 }
 
@@ -198,7 +201,7 @@ func (v *Verify) retired(ctx context.Context) (bool, error) {
 }
 
 // types fills in which types to look at: as asked, as set (for the check, or for the migration in type mode), or all that either service knows, without search parameters, which are never imported.
-func (v *Verify) types(r *Request, are asked) {
+func (v *Verify) types(r *Request, are asked) error {
 	for typ, without := range are.destination.Unversioned {
 		if without {
 			if r.Plan.Unversioned == nil {
@@ -214,11 +217,15 @@ func (v *Verify) types(r *Request, are asked) {
 		r.Types = v.Settings.ResourceTypes // no others are migrated
 	}
 	if len(r.Types) > 0 {
-		return
+		return nil
+	}
+	if are.sourceErr != nil {
+		return fmt.Errorf("source: %w", are.sourceErr)
 	}
 	r.Types = slices.Concat(are.source.Types, are.destination.Types)
 	slices.Sort(r.Types)
 	r.Types = slices.DeleteFunc(slices.Compact(r.Types), func(typ string) bool { return typ == "SearchParameter" })
+	return nil
 }
 
 // rules are what the comparison of a resource leaves out. A version that is no whole number is not kept by the import.

@@ -9,7 +9,7 @@ import (
 // What is kept of a run. Counts are exact beyond these.
 const (
 	maxFindings  = 10_000 // in blobs
-	maxBlobs     = 120    // of one run: their names are in its row
+	maxBlobs     = 100    // of one run: their names are in its row
 	maxReasons   = 10     // why something was not verifiable
 	smallRun     = 100    // resources: their matches are listed, too
 	maxShownRows = 100    // findings in an answer
@@ -92,12 +92,29 @@ func (p *part) merge(o part) {
 	p.more = append(p.more, o.more...)
 }
 
+// Everything that is kept of a run is in one string of its row, which holds 32,700 characters of JSON: texts from outside have a share of it.
+const (
+	maxReason         = 400
+	maxSurfaceReasons = 4000 // of all types together
+	maxNamedSearch    = 120
+)
+
+// within cuts a text so that its JSON, in which a bracket may take six characters, has at most n.
+func within(text string, n int) string {
+	if len(encode(text)) <= n {
+		return text
+	}
+	runes := []rune(text)
+	for len(runes) > 0 && len(encode(string(runes)+"…")) > n {
+		runes = runes[:len(runes)*9/10]
+	}
+	return string(runes) + "…"
+}
+
 // note keeps a few reasons, each once.
 func (r *result) note(reasons ...string) {
 	for _, reason := range reasons {
-		if text := []rune(reason); len(text) > 300 {
-			reason = string(text[:300]) + "…"
-		}
+		reason = within(reason, maxReason)
 		if len(r.Reasons) < maxReasons && !slices.Contains(r.Reasons, reason) {
 			r.Reasons = append(r.Reasons, reason)
 		}

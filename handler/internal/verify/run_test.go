@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -323,5 +324,64 @@ func TestResultRowsContinueTheOriginals(t *testing.T) {
 	}
 	if again, err := r.Ledger.Chunk(t.Context()); err != nil || again.SurfaceJobID != 41 || again.DeepJobID != 42 {
 		t.Errorf("the chunk row was changed: %+v %v", again, err)
+	}
+}
+
+// A unit that no step is long enough for is given up in the end, and counted. One that a short step broke off is as it was.
+func TestUnitThatTakesTooLongIsGivenUp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	j := &job{Verify: r.Verify, request: Request{Kind: Deep}}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	u := unit{Task: taskSample, Type: "Patient", Size: 1000}
+	for n, took := range []time.Duration{time.Second, time.Hour, time.Hour, time.Second, time.Hour, time.Hour} {
+		if err := j.settle(over, done{unit: u, err: over.Err(), took: took}); err != nil {
+			t.Fatal(err)
+		}
+		if n == 5 {
+			break
+		}
+		if len(j.cursor.Units) != 1 || j.result.Counts.Sum() != 0 {
+			t.Fatalf("after %d: %+v %v", n+1, j.cursor.Units, j.result.Counts)
+		}
+		u, j.cursor.Units = j.cursor.Units[0], nil
+	}
+	if len(j.cursor.Units) != 0 || j.result.Counts[NotVerifiable] != 1000 || len(j.result.Reasons) != 1 {
+		t.Errorf("%+v %v %v", j.cursor.Units, j.result.Counts, j.result.Reasons)
+	}
+}
+
+// A type that is too large for a step is cut after an InitialLoad, too, and its surplus is counted once.
+func TestInitialLoadOfALargeTypeIsCut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "ImportMode=InitialLoad")
+	var data, loaded []fhirservice.Version
+	const n = 3 * sliceSize
+	for i := range n + 2 {
+		id := fmt.Sprint("p", i)
+		if i < n {
+			data = append(data, version("Patient", id, 3, day0.Add(time.Duration(i)*time.Minute), ""))
+		}
+		loaded = append(loaded, version("Patient", id, 1, now.Add(-time.Hour), ""))
+	}
+	load(t, r.source, data)
+	load(t, r.destination, loaded)
+	r.migrated()
+	report := r.check(Request{Kind: Deep, All: true})
+	if report.Counts[Equal] != n || report.Counts[NotVerifiable] != 2 || report.Counts.Sum() != n+2 {
+		t.Errorf("%v %v", report.Counts, report.Reasons)
+	}
+	longest := 0
+	pages := map[string]int{}
+	for _, c := range r.source.Calls() {
+		if q, _ := url.ParseQuery(c.RawQuery); c.Kind == fhirservice.Search && q.Get("_count") == "1000" && c.Path == "/Patient" {
+			stretch := fmt.Sprint(q["_lastUpdated"])
+			pages[stretch]++
+			longest = max(longest, pages[stretch])
+		}
+	}
+	if longest == 0 || longest > sliceSize/1000+1 {
+		t.Errorf("%d pages in one go", longest)
 	}
 }

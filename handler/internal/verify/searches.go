@@ -31,7 +31,7 @@ type Searches struct {
 // name keeps the first reasons.
 func (s *Searches) name(text string) {
 	if len(s.Named) < maxNamedSearches {
-		s.Named = append(s.Named, shortened(text))
+		s.Named = append(s.Named, within(text, maxNamedSearch))
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"fhirmigration/handler/internal/fhir"
 	"fhirmigration/handler/internal/ledger"
 	"fhirmigration/handler/internal/staging"
-
-	"github.com/tidwall/gjson"
 )
 
 const (
@@ -185,7 +183,7 @@ func (j *job) parsed(line string, f staging.File, number int64, chunk *[]fhir.Re
 }
 
 func resourceOf(line string) (fhir.Resource, error) {
-	if !gjson.Valid(line) {
+	if !readable(line) {
 		return fhir.Resource{}, ErrNotJSON
 	}
 	return fhir.ParseResource(line)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"fhirmigration/handler/internal/settings"
 	"fhirmigration/sandbox/fhirservice"
 )
 
@@ -98,5 +99,39 @@ func TestFileThatIsGoneOrShortIsNotVerifiable(t *testing.T) {
 	// 35 lines were exported; one of the two that are left has no lastUpdated and one is no JSON.
 	if report.Counts[NotVerifiable] != 35 || report.Counts[Equal] != int64(len(data)-35) || report.Counts.Wrong() != 0 {
 		t.Errorf("%v: %v", report.Counts, report.Reasons)
+	}
+}
+
+// The source is no more: what was exported from it still proves the destination, and nobody asks for the source.
+func TestStagedFilesOfASourceThatIsNoMore(t *testing.T) {
+	t.Parallel()
+	data := clinic(60)
+	r := newRig(t)
+	r.stage(data, 35)
+	load(t, r.destination, append(data, version("Group", "stray", 1, day0.AddDate(0, 1, 1), "")))
+	r.source.Close()
+	asked := len(r.source.Calls())
+	report := r.check(Request{Kind: Deep, All: true, Source: Staged})
+	if report.Counts[Equal] != int64(len(data)) || report.Counts[Extra] != 1 || report.Counts.Sum() != int64(len(data))+1 {
+		t.Errorf("%v, want %d equal and an extra one: %v", report.Counts, len(data), report.Reasons)
+	}
+	if n := len(r.source.Calls()) - asked; n != 0 {
+		t.Errorf("the source was asked %d times", n)
+	}
+}
+
+// Every type of a window has something extra, and there are many types: they are looked at some at a time, and each is found once.
+func TestExtrasOfManyTypes(t *testing.T) {
+	t.Parallel()
+	types := settings.OriginalTypes()[:3*extrasAtATime/2]
+	var data, strays []fhirservice.Version
+	for n, typ := range types {
+		data = append(data, version(typ, "a", 1, day0.AddDate(0, 1, n), ""))
+		strays = append(strays, version(typ, "stray", 1, day0.AddDate(0, 2, n), ""))
+	}
+	r := staged(t, data, append(strays, data...))
+	report := r.check(Request{Kind: Deep, All: true})
+	if report.Counts[Equal] != int64(len(types)) || report.Counts[Extra] != int64(len(types)) || report.Counts.Sum() != 2*int64(len(types)) {
+		t.Errorf("%v, want %d equal and as many extra", report.Counts, len(types))
 	}
 }

@@ -12,9 +12,6 @@ import (
 // maxLocated bounds the windows that are named for one type, and in all.
 const maxLocated, maxLocatedInAll = 12, 40
 
-// maxReasonedTypes is for how many types the reason is kept with the count; those of the others are among the reasons of the run.
-const maxReasonedTypes = 40
-
 // countType is SurfaceCheck's work on one type.
 func (j *job) countType(ctx context.Context, u unit) (part, error) {
 	c, err := j.counted(ctx, u.Type)
@@ -31,11 +28,16 @@ func (j *job) countType(ctx context.Context, u unit) (part, error) {
 	return p, nil
 }
 
-// surface notes what was found of a type.
+// surface notes what was found of a type, with the reason as long as there is room; those of the others are among the reasons of the run.
 func (r *result) surface(c TypeCount) {
 	if c.Reason != "" {
 		r.note(c.Resource + ": " + c.Reason)
-		if len(r.Surface) >= maxReasonedTypes {
+		c.Reason = within(c.Reason, maxReason)
+		room := maxSurfaceReasons
+		for _, t := range r.Surface {
+			room -= len(encode(t.Reason))
+		}
+		if len(encode(c.Reason)) > room {
 			c.Reason = ""
 		}
 	}

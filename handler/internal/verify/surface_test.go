@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"fhirmigration/handler/internal/ledger"
+	"fhirmigration/handler/internal/settings"
 	"fhirmigration/sandbox/fhirservice"
 )
 
@@ -147,5 +150,19 @@ func TestSurfaceCheckOfARetiredSourceTakesTheManifests(t *testing.T) {
 	}
 	if report.Source != "the manifests of the exports, as the source only lets data be exported" {
 		t.Errorf("it is said that %q was compared", report.Source)
+	}
+}
+
+// No type can be counted, and the service says so at length: the run's row has room for it, and each type is there.
+func TestSurfaceCheckOfAServiceThatAnswersNonsense(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.migrated()
+	said := strings.Repeat(`<p class="x">`, 60)
+	r.source.Inject(fhirservice.Fault{Kind: fhirservice.Count, Status: http.StatusBadRequest, ContentType: "application/fhir+json",
+		Body: fmt.Sprintf(`{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","diagnostics":%q}]}`, said)})
+	report := r.check(Request{Kind: Surface, Types: settings.OriginalTypes()})
+	if report.Counts[NotVerifiable] != 144 || len(report.SurfaceCheck[0].NotVerifiable) != 144 || report.State != ledger.RunDone {
+		t.Errorf("%s: %v", report.State, report.Counts)
 	}
 }

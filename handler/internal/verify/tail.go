@@ -14,6 +14,8 @@ const (
 	maxTail = 20_000
 	// maxChanges bounds the changes of the source that are named.
 	maxChanges = 20
+	// newer stands for a type where what the destination has from Till on could not be looked at.
+	newer = "newer than till"
 )
 
 // tail looks at what the destination has from Till on. What the source has in the same version was migrated ahead of the watermark; the rest was written there by somebody else.
@@ -24,8 +26,12 @@ func (j *job) tail(ctx context.Context, u unit) (part, error) {
 		return part{}, fmt.Errorf("destination: %w", err)
 	}
 	if count.N > maxTail {
-		return part{reasons: []string{fmt.Sprintf("the destination has %d resources newer than %s, too many to tell stray writes from what is migrated ahead", count.N,
-			ledger.FormatInstant(j.request.Till))}}, nil
+		p := part{size: count.N, reasons: []string{fmt.Sprintf("the destination has %d resources newer than %s, too many to tell stray writes from what is migrated ahead", count.N,
+			ledger.FormatInstant(j.request.Till))}}
+		if j.request.Plan.Settled { // nothing is migrated ahead
+			p.counts = map[string]Counts{newer: {NotVerifiable: count.N}}
+		}
+		return p, nil
 	}
 	p := part{size: count.N}
 	if count.N == 0 {
