@@ -154,6 +154,22 @@ func TestKilledHandler(t *testing.T) {
 	}
 }
 
+// A handler that is asked to end, as the host never does, leaves with a code that every host takes for a crash: with 0, older ones would go on
+// without it.
+func TestTerminatedHandlerIsReplaced(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, fhirservice.Options{}, fhirservice.Options{}, rangeRun())
+	if err := syscall.Kill(a.host.PID(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if !a.log.holds("handler exited: exit status 1", 1) {
+		t.Error("the host does not know that the handler has left")
+	}
+	if inv := a.fire("ImportTimer"); !inv.Succeeded {
+		t.Errorf("ImportTimer afterwards: %s", inv.Reason)
+	}
+}
+
 // A missing or invalid setting: the process starts and answers, each timer call fails after a line that names the setting,
 // and nothing is called.
 func TestBadSettings(t *testing.T) {

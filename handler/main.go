@@ -15,6 +15,6 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Environ(), time.Now, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) // never 0: older hosts take that for a handler that is still there
 	}
+	os.Exit(1) // never 0, not even after a SIGTERM: older hosts take that for a handler that is still there
 }

@@ -110,6 +110,7 @@ func TestFunctions(t *testing.T) {
 		"Run":       {text: page(`,"route":"Runtime/x"`), err: `begins with "runtime"`},
 		"User":      {text: page(`,"authLevel":"user"`), err: "authLevel"},
 		"Typed":     {text: page(`,"route":"x/{id:int}"`), err: "{id:int}"},
+		"Inward":    {text: `{"bindings":[{"type":"httpTrigger","name":"req"},{"type":"http","direction":"in","name":"res"}]}`, err: `"direction": "out"`},
 		"NoOutput":  {text: `{"bindings":[{"type":"httpTrigger","name":"req"}]}`, err: "0 http output"},
 	}
 	files := map[string]string{"ignored.json": "{", "deep/er/function.json": "{"}

@@ -13,7 +13,8 @@
 // # Where the rules come from
 //
 // Comments say "host" for what the sources of azure-functions-host do, and "documentation" for what Microsoft's documentation says. The host played
-// is of the 4.1041 line, the first that forwards HTTP functions through a proxy.
+// is of the 4.1041 line, the first that forwards HTTP functions through a proxy. It has the habits of that line which later hosts lost: a handler
+// that leaves with exit code 0 is not missed, and all calls fail from then on.
 //
 // # What is not played
 //

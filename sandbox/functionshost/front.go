@@ -3,7 +3,9 @@ package functionshost
 import (
 	"cmp"
 	"crypto/subtle"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,6 +38,10 @@ func (h *Host) serveAdmin(w http.ResponseWriter, r *http.Request, name string) {
 		http.NotFound(w, r)
 	case f.Trigger != "timer":
 		http.Error(w, fmt.Sprintf("%s has no timer: call its route %s", f.Name, f.Route), http.StatusBadRequest)
+	case !strings.Contains(r.Header.Get("Content-Type"), "json"):
+		http.Error(w, "Content-Type: application/json is needed", http.StatusUnsupportedMediaType)
+	case !isObject(r.Body):
+		http.Error(w, `a JSON object is needed as the body: {"input":""}`, http.StatusBadRequest)
 	case !h.begin():
 		w.WriteHeader(http.StatusServiceUnavailable)
 	default:
@@ -45,6 +51,12 @@ func (h *Host) serveAdmin(w http.ResponseWriter, r *http.Request, name string) {
 		}()
 		w.WriteHeader(http.StatusAccepted)
 	}
+}
+
+// isObject says whether a body begins with a JSON object.
+func isObject(body io.Reader) bool {
+	var object map[string]any
+	return json.NewDecoder(body).Decode(&object) == nil && object != nil
 }
 
 // serveFunction finds the function, checks the key and forwards the request. What is not there, not allowed as a method or disabled is 404 to

@@ -37,6 +37,14 @@ func TestAdmin(t *testing.T) {
 	a.http(t, "Page", "")
 	a.options.MasterKey, a.options.FunctionKey = "master", "function"
 	h := a.start(t)
+	for body, want := range map[string]int{"": 400, "input": 400, "[]": 400, "null": 400, "{}": 202} {
+		if got, _ := request(t, h, "POST", "/admin/functions/Object", body, "x-functions-key", "master", "Content-Type", "application/json; charset=utf-8"); got.StatusCode != want {
+			t.Errorf("body %q: %d, want %d", body, got.StatusCode, want)
+		}
+	}
+	if got, _ := request(t, h, "POST", "/admin/functions/Object", "{}", "x-functions-key", "master"); got.StatusCode != 415 {
+		t.Errorf("without a content type: %d, want 415", got.StatusCode)
+	}
 	for _, c := range []struct {
 		method, target, key string
 		want                int
@@ -52,11 +60,11 @@ func TestAdmin(t *testing.T) {
 		{"POST", "/admin/functions/Page", "master", 400},
 		{"GET", "/admin/elsewhere", "master", 404},
 	} {
-		if got, _ := request(t, h, c.method, c.target, `{"input":""}`, "x-functions-key", c.key); got.StatusCode != c.want {
+		if got, _ := request(t, h, c.method, c.target, `{"input":""}`, "x-functions-key", c.key, "Content-Type", "application/json"); got.StatusCode != c.want {
 			t.Errorf("%s %s with key %q: %d, want %d", c.method, c.target, c.key, got.StatusCode, c.want)
 		}
 	}
-	a.log.await(t, "Function.Object: Executed (Succeeded", 2)
+	a.log.await(t, "Function.Object: Executed (Succeeded", 3)
 }
 
 // Section 3: keys and methods are the host's affair.
@@ -156,12 +164,29 @@ func TestProxiedAnswers(t *testing.T) {
 		t.Error("half an answer was passed on as a whole one")
 	}
 
-	// A crash is 502 to its caller, and the next one waits for the restart.
-	if got, _ := request(t, h, "GET", "/api/crash", ""); got.StatusCode != http.StatusBadGateway {
+	// A crash is 502 to its caller, whose body cannot be sent twice, and the next one waits for the restart.
+	if got, _ := request(t, h, "POST", "/api/crash", "body"); got.StatusCode != http.StatusBadGateway {
 		t.Errorf("got %d, want 502", got.StatusCode)
 	}
 	if got, _ := request(t, h, "GET", "/api/again", ""); got.StatusCode != 200 {
 		t.Errorf("got %d after the restart, want 200", got.StatusCode)
+	}
+}
+
+// Section 3: a request without a body whose connection broke is sent again, so that the handler is entered twice.
+func TestProxiedRequestEntersTwice(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, "serve")
+	a.http(t, "All", `,"route":"{*path}","authLevel":"anonymous"`)
+	h := a.start(t)
+	if got, body := request(t, h, "POST", "/api/frail", ""); got.StatusCode != 200 || body != "entered 2" {
+		t.Errorf("without a body: %d %q, want the answer to the second try", got.StatusCode, body)
+	}
+	if got, _ := request(t, h, "POST", "/api/frail", "body"); got.StatusCode != http.StatusBadGateway {
+		t.Errorf("with a body: %d, want 502", got.StatusCode)
+	}
+	if _, body := request(t, h, "GET", "/api/frail", ""); body != "entered 4" {
+		t.Errorf("%q, want the request with a body to have entered once", body)
 	}
 }
 

@@ -112,6 +112,9 @@ func (f *function) bind(bindings []binding, c hostConfig, settings map[string]st
 			}
 			trigger = &bindings[i]
 		case "http":
+			if !strings.EqualFold(b.Direction, "out") {
+				return errors.New(`its http binding needs "direction": "out"`)
+			}
 			outputs++
 		default:
 			return fmt.Errorf("binding type %q is not played here: want timerTrigger, httpTrigger or http", b.Type)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -176,6 +177,8 @@ func handle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+var frail atomic.Int64
+
 func handleHTTP(w http.ResponseWriter, r *http.Request, answer func(int, string, string)) {
 	switch strings.TrimPrefix(r.URL.Path, "/api/") {
 	case "teapot":
@@ -188,6 +191,12 @@ func handleHTTP(w http.ResponseWriter, r *http.Request, answer func(int, string,
 		panic(http.ErrAbortHandler)
 	case "crash":
 		os.Exit(3)
+	case "frail": // every other time no answer
+		if n := frail.Add(1); n%2 == 0 {
+			answer(200, "text/plain", fmt.Sprint("entered ", n))
+			return
+		}
+		panic(http.ErrAbortHandler)
 	default:
 		answer(200, "application/json", receive(r))
 	}
@@ -206,7 +215,7 @@ func newApp(t *testing.T, mode string, timers ...string) *app {
 	a := &app{log: log, options: Options{
 		Root: t.TempDir(), Log: log,
 		Settings: map[string]string{
-			"FUNCTIONS_WORKER_RUNTIME": "custom", modeVariable: mode,
+			"FUNCTIONS_WORKER_RUNTIME": "custom", modeVariable: mode, "AzureWebJobsStorage": "UseDevelopmentStorage=true",
 			"TEST_HANDLER_STARTS": filepath.Join(t.TempDir(), "starts"),
 		},
 	}}

@@ -147,7 +147,12 @@ func (h *Host) open(o Options) error {
 		return err
 	}
 	for _, f := range h.functions {
-		if t := h.timers[f.Name]; t != nil && !f.Disabled {
+		switch t := h.timers[f.Name]; {
+		case t == nil || f.Disabled:
+		case f.useMonitor && !hasStorage(o.Settings):
+			// The status of the timer has no place. The function is there, and can be run by the admin, but nothing fires it.
+			h.console.hostf(errorLevel, "the listener for function %s was unable to start: set AzureWebJobsStorage, which its schedule monitor needs", f.Name)
+		default:
 			h.running.Go(func() { t.run(h.life) })
 		}
 	}

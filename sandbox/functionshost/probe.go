@@ -23,6 +23,7 @@ func (p *process) awaitAnswer(ctx context.Context, budget, limit time.Duration) 
 	client.Timeout = limit
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
+	exited := p.exited
 	for range max(1, budget/probeInterval) {
 		err := p.ask(ctx, &client)
 		var timeout net.Error
@@ -37,8 +38,11 @@ func (p *process) awaitAnswer(ctx context.Context, budget, limit time.Duration) 
 		}
 		select {
 		case <-tick.C:
-		case <-p.exited:
-			return 0, errExited
+		case <-exited:
+			if !p.unnoticed() {
+				return 0, errExited
+			}
+			exited = nil // nobody knows: the host asks on until its time is up
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}

@@ -26,9 +26,10 @@ type process struct {
 	started  time.Time
 	recycled atomic.Bool // killed by the host, which wants another: no crash
 
-	exited chan struct{} // closed when it is gone
-	status string        // how it ended; to be read after exited
-	code   int           // exit code, -1 for a signal; to be read after exited
+	replaced chan struct{} // closed when recycled is set
+	exited   chan struct{} // closed when it is gone
+	status   string        // how it ended; to be read after exited
+	code     int           // exit code, -1 for a signal; to be read after exited
 }
 
 // startProcess runs the command. It returns the operating system's error when that is impossible.
@@ -49,7 +50,7 @@ func startProcess(c command, forwarding bool, out *console) (*process, error) {
 	stdout, stderr := out.stream(stdoutStream), out.stream(stderrStream)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 
-	p := &process{base: fmt.Sprintf("http://127.0.0.1:%d", c.port), client: newClient(forwarding), exited: make(chan struct{})}
+	p := &process{base: fmt.Sprintf("http://127.0.0.1:%d", c.port), client: newClient(forwarding), replaced: make(chan struct{}), exited: make(chan struct{})}
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -98,8 +99,12 @@ func withErrors(status string, lines []string) string {
 	return status + ": " + strings.Join(lines, "; ")
 }
 
-// intentional says whether the handler left by itself in a way that the host does not count: exit code 200, and since January 2026 also 0.
-func (p *process) intentional() bool { return p.code == 0 || p.code == 200 }
+// intentional says whether the handler left by itself to be started again, which is not counted: exit code 200.
+func (p *process) intentional() bool { return p.code == 200 }
+
+// unnoticed says that the handler left with exit code 0. Hosts before 2026, this one among them, do nothing then: they go on as if it ran, and
+// every call is refused by its port.
+func (p *process) unnoticed() bool { return p.hasExited() && p.code == 0 && !p.recycled.Load() }
 
 // kill ends the process and its group at once. It does not wait.
 func (p *process) kill() {
@@ -134,6 +139,9 @@ func (p *process) hasExited() bool {
 // recycle kills the process without counting it as a crash. It is false when it was killed so before.
 func (p *process) recycle() bool {
 	first := !p.recycled.Swap(true)
+	if first {
+		close(p.replaced)
+	}
 	p.kill()
 	return first
 }

@@ -61,20 +61,21 @@ func rewrite(pr *httputil.ProxyRequest, target *url.URL, id string) {
 	pr.Out.Header.Set("Traceparent", traceParent())
 }
 
-// patientTransport tries again when the handler does not listen, as the host's proxy does: up to ten times within two seconds, so that a quick
-// restart does not show. The host tries again after other errors too; here a request that may have been received is not sent twice.
+// patientTransport tries again when the handler gives no answer, as the host's proxy does: up to ten times within two seconds, so that a quick
+// restart does not show. The handler may have received the request, and done what it asks for, before its connection broke: then it gets it
+// twice. A request with a body is sent again only when nobody listened, because the body can be read once.
 type patientTransport struct{ next http.RoundTripper }
 
 func (t patientTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	const tries = 10
 	for try := 1; ; try++ {
-		attempt := r.Clone(r.Context())
-		if r.Body != nil && r.Body != http.NoBody {
+		attempt, once := r.Clone(r.Context()), r.Body != nil && r.Body != http.NoBody
+		if once {
 			attempt.Body = io.NopCloser(r.Body) // a failed try closes its body
 		}
 		response, err := t.next.RoundTrip(attempt)
-		var refused *net.OpError
-		if err == nil || try == tries || !errors.As(err, &refused) || refused.Op != "dial" {
+		var broken *net.OpError
+		if err == nil || try == tries || once && !(errors.As(err, &broken) && broken.Op == "dial") {
 			return response, err
 		}
 		if !sleep(r.Context(), 50*time.Millisecond+rand.N(150*time.Millisecond)) {

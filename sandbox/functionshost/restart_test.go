@@ -73,20 +73,63 @@ func TestCrashAtStart(t *testing.T) {
 	echo(t, newApp(t, "exit3,exit3,serve", "Echo").start(t))
 }
 
-// 1.5: exit codes 200 and 0 restart the handler and are not counted.
-func TestIntentionalExits(t *testing.T) {
+// 1.5: exit code 200 restarts the handler and is not counted.
+func TestIntentionalExit(t *testing.T) {
 	t.Parallel()
-	for _, function := range []string{"Exit0", "Exit200"} {
-		a := newApp(t, "serve", function, "Echo")
-		h := a.start(t)
-		for range 4 {
-			if inv := invoke(t, h, function); inv.Succeeded {
-				t.Errorf("%s: the invocation in flight succeeded", function)
-			}
-			echo(t, h)
+	h := newApp(t, "serve", "Exit200", "Echo").start(t)
+	for range 4 {
+		if inv := invoke(t, h, "Exit200"); inv.Succeeded {
+			t.Error("the invocation in flight succeeded")
+		}
+		echo(t, h)
+	}
+	echo(t, newApp(t, "exit200,exit200,exit200,exit200,serve", "Echo").start(t))
+}
+
+// 1.5: after exit code 0 the host does nothing, and every call is refused.
+func TestExitZeroIsADeadHandler(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, "serve", "Exit0", "Echo")
+	a.http(t, "Page", `,"authLevel":"anonymous"`)
+	h := a.start(t)
+	for _, function := range []string{"Exit0", "Echo", "Echo", "Echo", "Echo"} {
+		if inv := invoke(t, h, function); inv.Succeeded || !strings.Contains(inv.Reason, errNoAnswer.Error()) {
+			t.Errorf("%s: %+v, want no answer", function, inv)
 		}
 	}
-	echo(t, newApp(t, "exit0,exit200,exit0,exit200,serve", "Echo").start(t))
+	if got, _ := request(t, h, "GET", "/api/Page", ""); got.StatusCode != 502 {
+		t.Errorf("an HTTP function answers %d, want 502", got.StatusCode)
+	}
+	if started := strings.Count(a.log.String(), "handler started"); started != 1 || h.Err() != nil || h.PID() != 0 {
+		t.Errorf("started %d times, pid %d, err %v; want a dead handler and a host that does not know", started, h.PID(), h.Err())
+	}
+}
+
+// 1.4 and 1.5: exit code 0 before the first answer shows as a handler that never listens, which is a crash.
+func TestExitZeroAtStart(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, "exit0", "Echo")
+	a.override("customHandler__initializationTimeout", "00:00:00.1")
+	if _, err := Start(t.Context(), a.options); !errors.Is(err, ErrRestartsExceeded) || !strings.Contains(err.Error(), "did not listen") {
+		t.Errorf("got %v, want the restart count exceeded because it does not listen", err)
+	}
+	a = newApp(t, "exit0,exit0,serve", "Echo")
+	a.override("customHandler__initializationTimeout", "00:00:02")
+	echo(t, a.start(t))
+}
+
+// 2.4: a time-out, of an invocation whose reply was empty, replaces also a handler that has left unnoticed.
+func TestTimeoutReplacesADeadHandler(t *testing.T) {
+	t.Parallel()
+	h := newApp(t, "serve", "Exit0", "Echo").start(t)
+	p, err := h.worker.await(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoke(t, h, "Exit0")
+	p.recycle()
+	<-p.exited
+	echo(t, h)
 }
 
 // 1.5: a gap of more than half an hour clears the chain.

@@ -50,6 +50,16 @@ func lookup(settings map[string]string, name string) (string, bool) {
 	return "", false
 }
 
+// hasStorage says whether the host has a storage account: by connection string, or by name or blob address for an identity.
+func hasStorage(settings map[string]string) bool {
+	for _, name := range []string{"AzureWebJobsStorage", "AzureWebJobsStorage__accountName", "AzureWebJobsStorage__blobServiceUri"} {
+		if value, _ := lookup(settings, name); value != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // sortedNames makes what depends on the order of settings the same every time.
 func sortedNames(settings map[string]string) []string {
 	names := make([]string, 0, len(settings))

@@ -270,3 +270,27 @@ func TestTimerThatWakesEarly(t *testing.T) {
 		}
 	})
 }
+
+// Section 5: without AzureWebJobsStorage a timer that is monitored has no listener; the others fire, and the admin can run it.
+func TestTimerWithoutStorage(t *testing.T) {
+	t.Parallel()
+	for _, setting := range []string{"", "azurewebjobsstorage", "AzureWebJobsStorage__accountName", "AzureWebJobsStorage__blobServiceUri"} {
+		a := newApp(t, "serve")
+		a.timer(t, "Echo", `"schedule":"0 0 0 1 1 *","runOnStartup":true`)
+		a.timer(t, "Object", `"schedule":"0 0 0 1 1 *","runOnStartup":true,"useMonitor":false`)
+		delete(a.options.Settings, "AzureWebJobsStorage")
+		if setting != "" {
+			a.options.Settings[setting] = "x"
+		}
+		h := a.start(t)
+		a.log.await(t, "Function.Object: Executed (Succeeded", 1)
+		refused := strings.Contains(a.log.String(), "listener for function Echo was unable to start: set AzureWebJobsStorage")
+		if refused != (setting == "") {
+			t.Errorf("with the setting %q: listener refused %v:\n%s", setting, refused, a.log)
+		}
+		if setting != "" {
+			a.log.await(t, "Function.Echo: Executed (Succeeded", 1)
+		}
+		echo(t, h)
+	}
+}

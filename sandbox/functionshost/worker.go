@@ -92,7 +92,7 @@ func (w *worker) run(ctx context.Context) error {
 }
 
 // attend sees a process through from the probe to its end. A crash is the error; it is nil when the end was meant and does not count.
-// When it returns, the process is gone.
+// When it returns, the process is gone. It does not return for one that left with exit code 0, which the host takes for one that runs.
 func (w *worker) attend(ctx context.Context, p *process) error {
 	took, err := p.awaitAnswer(ctx, w.initializationTimeout, w.probeLimit)
 	switch {
@@ -108,6 +108,12 @@ func (w *worker) attend(ctx context.Context, p *process) error {
 	case <-ctx.Done():
 		p.kill()
 		<-p.exited
+	}
+	if p.unnoticed() {
+		select { // the host has no news of it
+		case <-p.replaced:
+		case <-ctx.Done():
+		}
 	}
 	if p.recycled.Load() {
 		return nil
@@ -125,7 +131,7 @@ func (w *worker) await(ctx context.Context) (*process, error) {
 		w.mu.Lock()
 		p, ready, changed := w.current, w.ready, w.changed
 		w.mu.Unlock()
-		if ready && !p.hasExited() { // an exit is known before run has dealt with it
+		if ready && (!p.hasExited() || p.unnoticed()) { // an exit is known before run has dealt with it
 			return p, nil
 		}
 		select {
@@ -165,7 +171,7 @@ func (w *worker) settle() { w.settling.Do(func() { close(w.settled) }) }
 func (w *worker) pid() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.current == nil {
+	if w.current == nil || w.current.hasExited() {
 		return 0
 	}
 	return w.current.pid
