@@ -31,7 +31,7 @@ type Survey struct {
 	Repairs     []OpenWindow         // closed, or as good as, but with a payload that failed or lines that were refused, or are missing; by Since
 	Holes       []Window             // planned windows, not inserted yet, for time behind the watermark that no row covers
 	Reached     map[string]time.Time // by type, how far windows of it cover what lies behind PlannedTill without a hole
-	Types       []string             // of the windows of the original in its last global window
+	Types       []string             // of the windows of the original in its last global window, without SearchParameter, which is migrated in another way
 	ByType      bool                 // what is migrated up to PlannedTill was by type, and by the original alone: types that its list left out were not
 	Figures     TakenOver
 }
@@ -238,7 +238,7 @@ func survey(c Chunk, attempts []attempt, now time.Time) (Survey, error) {
 	var standing []attempt
 	for _, a := range attempts {
 		s.JobID = max(s.JobID, a.number+1)
-		if a.typ != "" && !a.ours && !a.till.Before(c.Original.Since) && !slices.Contains(s.Types, a.typ) {
+		if a.typ != "" && a.typ != "SearchParameter" && !a.ours && !a.till.Before(c.Original.Since) && !slices.Contains(s.Types, a.typ) {
 			s.Types = append(s.Types, a.typ)
 		}
 		byType := taken[a.typ]

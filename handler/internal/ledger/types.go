@@ -175,8 +175,9 @@ func (c Chunk) AsAWhole() Chunk {
 }
 
 // OtherTypes says why types cannot be the list that the durable original planned by: it begins with what its chunk row says. "" when they can,
-// and when it planned nothing by type. A type that it did not have would otherwise count as migrated.
-func (c Chunk) OtherTypes(types []string) string {
+// and when it planned nothing by type. A type that it did not have would otherwise count as migrated. own says that types are those that it has of
+// itself: what was set was added to them, and they come first.
+func (c Chunk) OtherTypes(types []string, own bool) string {
 	o := c.Original
 	if len(c.Types.Types) > 0 || o.none() {
 		return ""
@@ -184,15 +185,15 @@ func (c Chunk) OtherTypes(types []string) string {
 	switch n := len(c.originalTypes(types)); {
 	case o.Types == 0:
 		return "noOfResources in the chunk row does not say how many types the original had"
-	case o.Types != n:
+	case o.Types < n, o.Types > n && !own:
 		return fmt.Sprintf("the original had %d types (noOfResources in the chunk row), and there are %d", o.Types, n)
 	}
 	return ""
 }
 
 // OtherTypes is that of the chunk row, and then what the rows of windows say: the original exported a type that is not among types.
-func (s Survey) OtherTypes(c Chunk, types []string) string {
-	if why := c.OtherTypes(types); why != "" {
+func (s Survey) OtherTypes(c Chunk, types []string, own bool) string {
+	if why := c.OtherTypes(types, own); why != "" {
 		return why
 	}
 	for _, t := range s.Types {

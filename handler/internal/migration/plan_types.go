@@ -67,7 +67,7 @@ func (t *tick) leaveTypes(ctx context.Context) error {
 
 // errOtherTypes: types that the original did not have would be taken for migrated up to where it stood.
 func errOtherTypes(why string) error {
-	return fmt.Errorf("nothing is taken over: AZURE_ResourceTypes is not the list of types of the original: %s; set AZURE_ResourceTypes to the original's list (unset, if that had none); types can be added, and accepted (POST /api/AcceptSettings), once it is taken over", why)
+	return fmt.Errorf("nothing is taken over: AZURE_ResourceTypes is not the list of types of the original: %s; set AZURE_ResourceTypes to the original's list (unset, if that had none, or more than its own 144: it adds to them what is set); types can be changed, and accepted (POST /api/AcceptSettings), once it is taken over", why)
 }
 
 // errByType: what its list of types left out would be taken for migrated.
@@ -85,7 +85,7 @@ func (t *tick) openAt(at ledger.Position) (till time.Time, ok bool) {
 
 // beginTypes begins the next global window, or jumps a stretch in which no type has anything.
 func (t *tick) beginTypes(ctx context.Context, limit time.Time, final bool) (moved bool, err error) {
-	if why := t.chunk.OtherTypes(t.Settings.Types()); why != "" {
+	if why := t.chunk.OtherTypes(t.Settings.Types(), len(t.Settings.ResourceTypes) == 0); why != "" {
 		return false, t.shown(errOtherTypes(why))
 	}
 	adopted, err := t.updateChunk(ctx, func(c ledger.Chunk) (ledger.Chunk, bool) { return c.AdoptTypes(t.Settings.Types(), nil) })

@@ -37,7 +37,7 @@ func (t *tick) takeOver(ctx context.Context) (done bool, _ error) {
 	if t.Settings.IsParallel {
 		next = next.AsAWhole()
 	} else {
-		if why := survey.OtherTypes(next, t.Settings.Types()); why != "" {
+		if why := survey.OtherTypes(next, t.Settings.Types(), len(t.Settings.ResourceTypes) == 0); why != "" {
 			return false, t.shown(errOtherTypes(why))
 		}
 		if survey.Reached == nil {

@@ -200,6 +200,30 @@ func TestTakeOverWithOtherTypes(t *testing.T) {
 	}
 }
 
+// What is set as ResourceTypes the original adds to the 144 types that it has of itself. It is taken over with those, and with no shorter list.
+func TestTakeOverOfTypesThatWereAdded(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, rigOptions{settings: []string{"IsParallel=false", "ResourceExportChunkTime=20", "ResourceTypes=Account"}})
+	o.seed(resource("Account", "a", 1, day(5)), resource("Observation", "a", 1, day(5)), resource("VisionPrescription", "a", 1, day(5)), resource("VisionPrescription", "b", 1, day(35)))
+	o.doneFor("Account", 0, 0, 20)
+	o.put(o.exports, "myrowkey1", map[string]any{"exportContentLocation": o.source.URL() + "/_operations/export/1", "IsExportComplete": true, "IsExportRunning": "Completed",
+		"IsImportComplete": true, "IsImportRunning": "Completed", "ImportRequest": "No", "IsProcessed": true, "IsFirst": true, "resourceTypeValue": "SearchParameter",
+		"Since": ledger.FormatInstant(day(0)), "Till": ledger.FormatInstant(day(20))})
+	o.typeChunk(2, 1, map[string]any{"noOfResources": 146})
+	if _, err := o.ExportStep(t.Context()); err == nil || !strings.Contains(err.Error(), "the original had 146 types") {
+		t.Fatalf("taken over: %v", err)
+	}
+	o.Migration = o.handler("ResourceTypes=")
+	exports := len(o.exportCalls())
+	o.run(originalEnd)
+	o.wantEqual()
+	for _, c := range o.exportCalls()[exports:] {
+		if q, _ := url.ParseQuery(c.RawQuery); q.Get("_type") == "Account" && q.Get("_since") < "2024-01-21" {
+			t.Errorf("exported again: %s", c.RawQuery)
+		}
+	}
+}
+
 // The original's list in another order: its place in it says nothing of ours, its rows do.
 func TestTakeOverWithTypesInAnotherOrder(t *testing.T) {
 	t.Parallel()
