@@ -179,6 +179,9 @@ func (w *importWork) writeLog(u *unit, refused map[*importLine]string) error {
 		}}}))
 		log.WriteByte('\n')
 	}
+	if w.faults.first(func(f *Fault) bool { return f.RepeatLog }) != nil {
+		log.Write(bytes.Clone(log.Bytes()))
+	}
 	container := w.definition.ErrorContainer
 	if container == "" {
 		container = defaultErrorContainer
