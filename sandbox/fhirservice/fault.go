@@ -42,7 +42,7 @@ type Fault struct {
 	RefuseLines   int      `json:"refuseLines,omitempty"`   // an import refuses that many good lines, with entries in the error log
 	ShortImport   int      `json:"shortImport,omitempty"`   // an import drops that many good lines, counted nowhere
 	LoseLines     int      `json:"loseLines,omitempty"`     // an import counts that many good lines as imported and does not store them
-	RepeatLog     bool     `json:"repeatLog,omitempty"`     // an import writes each error log twice into its blob, as after the restart of a worker
+	RepeatLog     bool     `json:"repeatLog,omitempty"`     // an import writes each entry of its error logs twice, as the restart of a worker may
 	FlipByte      bool     `json:"flipByte,omitempty"`      // an import changes one byte of the content of one resource that it stores
 }
 
