@@ -189,7 +189,14 @@ func TestExportFilesOfCosmos(t *testing.T) {
 		seed = append(seed, version("Patient", fmt.Sprint("p", i), 1, float64(-10-i), ""), version("Basic", fmt.Sprint("b", i), 1, float64(-10-i), ""))
 	}
 	b.load(seed...)
-	if m, lines := b.export("/$export"); len(m.Output) != 6 || len(lines) != 12 {
+	// A page is twice as large as was asked for.
+	if m, lines := b.export("/$export"); len(m.Output) != 4 || len(lines) != 12 {
+		t.Errorf("section 2.4: %v", m.Output)
+	}
+	if m, lines := b.export("/$export?_maxCount=1"); len(m.Output) != 12 || len(lines) != 12 {
+		t.Errorf("section 2.4: %v", m.Output)
+	}
+	if m, _ := b.export("/$export?_maxCount=1&_type=Basic"); len(m.Output) != 3 || m.Output[0].Count != 2 {
 		t.Errorf("section 2.4: %v", m.Output)
 	}
 	if m, lines := b.export("/$export?_isParallel=true"); len(m.Output) != 4 || len(lines) != 12 {
@@ -306,6 +313,20 @@ func TestExportCancel(t *testing.T) {
 	b.want(b.call(http.MethodDelete, next, ""), 202, "")
 	b.want(b.get(next), 404, codeNotFound)
 	b.want(b.call(http.MethodDelete, b.URL()+"/_operations/export/1", ""), 404, codeNotFound)
+}
+
+// Section 2.6: Cosmos forgets a job 30 days after its last change; SQL does not.
+func TestExportJobsExpireOnCosmos(t *testing.T) {
+	t.Parallel()
+	for kind, status := range map[Kind]int{SQL: 200, Cosmos: 404} {
+		b := setupStorage(t, Options{Kind: kind, ExportTime: func(int) time.Duration { return time.Hour }})
+		at := b.want(b.get("/$export", kickOff...), 202, "").header.Get("Content-Location")
+		b.clock.Advance(time.Hour + 30*24*time.Hour - 1)
+		b.want(b.get(at), 200, "")
+		b.clock.Advance(1)
+		b.want(b.get(at), status, "")
+		b.want(b.call(http.MethodDelete, at, ""), map[int]int{200: 202, 404: 404}[status], "")
+	}
 }
 
 // A file is closed when it has reached 64 MB at the end of a page; the next of the same type is number 2.

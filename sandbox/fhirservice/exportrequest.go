@@ -150,7 +150,7 @@ func (o *exportOptions) parseTypes(q *request) error {
 	if !q.query.Has("_typeFilter") {
 		return nil
 	}
-	if !q.query.Has("_type") {
+	if o.types == nil {
 		return badRequest("_typeFilter without _type is not supported.")
 	}
 	o.filters = map[string][]*query{}

@@ -62,6 +62,7 @@ func TestExportParametersAreJudged(t *testing.T) {
 		{"1.2", "/$export?_till=2100-01-01", 202},
 		{"1.2", "/$export?_type=Nonsense,%20Patient", 202},
 		{"1.2", "/$export?_typeFilter=Patient?_id=p", 400},
+		{"1.2", "/$export?_type=&_typeFilter=Patient?_id=p", 400},
 		{"1.2", "/$export?_type=Patient&_typeFilter=Patient?_id=p", 202},
 		{"1.2", "/$export?_type=Patient&_typeFilter=Patient", 400},
 		{"1.2", "/$export?_type=Patient&_typeFilter=Patient?_id", 400},

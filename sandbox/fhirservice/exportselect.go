@@ -33,9 +33,9 @@ func (s *Service) selectLocked(o *exportOptions, created time.Time) ([]subJob, e
 	case s.o.Kind == SQL:
 		return []subJob{{rows: rows}}, nil
 	case o.parallel:
-		return pages(byFeedRange(rows), o.perFile), nil
+		return pages(byFeedRange(rows), cosmosPage*o.perFile), nil
 	}
-	return pages([][]*row{rows}, o.perFile), nil
+	return pages([][]*row{rows}, cosmosPage*o.perFile), nil
 }
 
 // selectSnapshotLocked is the default on SQL: one sub-job for each type and range of rows; since inclusive, till exclusive, both to the millisecond;
@@ -144,6 +144,9 @@ func (s *Service) compartmentLocked(o *exportOptions) func(*row) bool {
 		return false
 	}
 }
+
+// cosmosPage is by how much the pages of a Cosmos export are larger than was asked for: a file may hold twice _maxCount.
+const cosmosPage = 2
 
 // feedRanges is how many physical partitions a Cosmos store has here.
 const feedRanges = 2

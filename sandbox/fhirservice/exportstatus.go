@@ -4,15 +4,21 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // manifestLayout is how times appear in the JSON of finished jobs.
 const manifestLayout = "2006-01-02T15:04:05.9999999-07:00"
 
-// findJobLocked returns the job that a URL names, or a 404.
+// jobRetention is how long Cosmos keeps the document of a job after its last change.
+const jobRetention = 30 * 24 * time.Hour
+
+// findJobLocked returns the job that a URL names, or a 404. On Cosmos one that ended long ago is unknown, and its manifest lost.
 func (s *Service) findJobLocked(q *request, op Operation) (*job, error) {
 	if id, err := strconv.ParseInt(q.segment(2), 10, 64); err == nil {
-		if j := s.schedule.findLocked(op, id); j != nil {
+		j := s.schedule.findLocked(op, id)
+		expired := j != nil && s.o.Kind == Cosmos && j.state == stopped && q.now.Sub(j.ended) >= jobRetention
+		if j != nil && !expired {
 			return j, nil
 		}
 	}

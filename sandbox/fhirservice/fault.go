@@ -42,6 +42,7 @@ type Fault struct {
 	RefuseLines   int      `json:"refuseLines,omitempty"`   // an import refuses that many good lines, with entries in the error log
 	ShortImport   int      `json:"shortImport,omitempty"`   // an import drops that many good lines, counted nowhere
 	LoseLines     int      `json:"loseLines,omitempty"`     // an import counts that many good lines as imported and does not store them
+	RepeatLog     bool     `json:"repeatLog,omitempty"`     // an import writes each entry of its error logs twice, as the restart of a worker may
 	FlipByte      bool     `json:"flipByte,omitempty"`      // an import changes one byte of the content of one resource that it stores
 }
 
@@ -93,7 +94,7 @@ const (
 )
 
 func (f *Fault) jobEffects() int {
-	return count(f.StuckJob, f.FailJob != nil, f.EmptyResult, f.ShortManifest, f.RefuseLines > 0, f.ShortImport > 0, f.LoseLines > 0, f.FlipByte)
+	return count(f.StuckJob, f.FailJob != nil, f.EmptyResult, f.ShortManifest, f.RefuseLines > 0, f.ShortImport > 0, f.LoseLines > 0, f.RepeatLog, f.FlipByte)
 }
 
 func (f *Fault) callEffects() int {
@@ -146,7 +147,7 @@ func (f *Fault) completeKind() error {
 	switch {
 	case f.EmptyResult || f.ShortManifest:
 		only = Export
-	case f.RefuseLines > 0 || f.ShortImport > 0 || f.LoseLines > 0 || f.FlipByte:
+	case f.RefuseLines > 0 || f.ShortImport > 0 || f.LoseLines > 0 || f.RepeatLog || f.FlipByte:
 		only = Import
 	case f.StuckJob || f.FailJob != nil:
 		if f.Kind != Export && f.Kind != Import && f.Kind != Reindex {

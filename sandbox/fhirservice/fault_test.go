@@ -116,6 +116,17 @@ func TestStatusFaults(t *testing.T) {
 	}
 }
 
+// Section 0.2: the middleware that throttles answers with a reduced body.
+func TestThrottledBody(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{})
+	b.inject(`{"times":1,"status":429}`)
+	got := b.want(b.get("/"), 429, codeThrottled)
+	if o := parse[operationOutcome](got); o.ResourceType != "OperationOutcome" || o.ID != "" || o.Meta != nil || !strings.HasPrefix(got.header.Get("Content-Type"), "application/json") {
+		t.Errorf("%s %s", got.header.Get("Content-Type"), got.body)
+	}
+}
+
 func TestDelayFault(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{})
@@ -273,6 +284,21 @@ func TestImportJobFaults(t *testing.T) {
 		if changed != map[bool]int{true: 1}[test.changed] {
 			t.Errorf("%s: %d rows are changed", test.name, changed)
 		}
+	}
+}
+
+// Section 5: the restart of a worker may leave the entries of an error log twice; the counts are right.
+func TestRepeatedErrorLog(t *testing.T) {
+	t.Parallel()
+	b := setupStorage(t, Options{})
+	b.inject(`{"repeatLog":true}`)
+	b.inject(`{"refuseLines":1}`)
+	_, put := b.container()
+	at := b.postImport(importBody(put("two", line("a", "1", -60, "")+"{\n"))).header.Get("Content-Location")
+	result := parse[importResult](b.want(b.get(at), 200, ""))
+	lines := strings.Split(strings.TrimSuffix(b.blob(result.Error[0].URL), "\n"), "\n")
+	if result.Error[0].Count != 2 || len(lines) != 4 || lines[0] != lines[1] || lines[1] == lines[2] || lines[2] != lines[3] {
+		t.Errorf("count %d, log %q", result.Error[0].Count, lines)
 	}
 }
 

@@ -86,7 +86,11 @@ func (f *Fault) answer(q *request) *reply {
 	if code == "" {
 		code = codeFor(f.Status)
 	}
-	out := refuse(f.Status, code, "A fault was asked for: %s.", http.StatusText(f.Status)).reply(q.id, formatInstant(q.now))
+	refused := refuse(f.Status, code, "A fault was asked for: %s.", http.StatusText(f.Status))
+	out := refused.reply(q.id, formatInstant(q.now))
+	if f.Status == http.StatusTooManyRequests {
+		out = refused.reducedReply()
+	}
 	if f.Body != "" {
 		out.body = []byte(f.Body)
 		out.header.Set("Content-Type", f.contentType(fhirJSON))

@@ -289,6 +289,9 @@ func TestImportWithEtagAndLease(t *testing.T) {
 	etag := strings.Trim(string(*props.ETag), `"`)
 	body := strings.Replace(importBody(at), `"part":[`, `"part":[{"name":"etag","valueString":"`+etag+`"},`, 1)
 	b.want(b.get(b.postImport(body).header.Get("Content-Location")), 200, "")
+	// With its quotes it is another one: 3.1.
+	quoted := strings.Replace(body, etag, `\"`+etag+`\"`, 1)
+	b.want(b.get(b.postImport(quoted).header.Get("Content-Location")), 400, codeProcessing)
 	put("a.ndjson", "") // section 6.4: the lease is given back
 }
 

@@ -30,7 +30,7 @@ type importDefinition struct {
 type importInput struct {
 	Type string `json:"type"` // "": any
 	URL  string `json:"url"`
-	ETag string `json:"etag"` // "": any
+	ETag string `json:"etag"` // as it is, without quotes: with them it is another one; "": any
 }
 
 const (
@@ -89,7 +89,7 @@ func (s *Service) parseImport(q *request) (*importDefinition, error) {
 	}
 	for _, input := range p.all("input") {
 		parts := parameters(input.Get("part").Array())
-		d.Inputs = append(d.Inputs, importInput{Type: parts.value("type"), URL: parts.value("url"), ETag: strings.Trim(parts.value("etag"), `"`)})
+		d.Inputs = append(d.Inputs, importInput{Type: parts.value("type"), URL: parts.value("url"), ETag: parts.value("etag")})
 	}
 	if err := s.checkInputs(d.Inputs); err != nil {
 		return nil, err

@@ -167,17 +167,18 @@ func (w *importWork) writeLog(u *unit, refused map[*importLine]string) error {
 		return nil
 	}
 	var log bytes.Buffer
+	times := 1 + count(w.faults.first(func(f *Fault) bool { return f.RepeatLog }) != nil)
 	for i := range u.lines {
 		l := &u.lines[i]
 		reason, ok := refused[l]
 		if !ok {
 			continue
 		}
-		log.Write(encode(errorLogEntry{ResourceType: "OperationOutcome", Issue: []issue{{
+		entry := append(encode(errorLogEntry{ResourceType: "OperationOutcome", Issue: []issue{{
 			Severity: "error", Details: &codeConcept{Text: reason},
 			Diagnostics: fmt.Sprintf("Failed to process resource at line: %d with stream start offset: %d", l.index, u.offset),
-		}}}))
-		log.WriteByte('\n')
+		}}}), '\n')
+		log.Write(bytes.Repeat(entry, times))
 	}
 	container := w.definition.ErrorContainer
 	if container == "" {

@@ -107,6 +107,11 @@ func (r *refusal) reply(requestID, lastUpdated string) *reply {
 	return out
 }
 
+// reducedReply is the answer of a middleware that throttles: an OperationOutcome without id and meta, and not as FHIR's type of JSON.
+func (r *refusal) reducedReply() *reply {
+	return newReply(r.status, plainJSON, encode(operationOutcome{ResourceType: "OperationOutcome", Issue: []issue{{Severity: "error", Code: r.code, Diagnostics: r.text}}}))
+}
+
 // codeFor is the issue code that goes with a status when nothing else is said.
 func codeFor(status int) string {
 	switch status {

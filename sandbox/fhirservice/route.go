@@ -80,6 +80,8 @@ func (s *Service) route(q *request) (Operation, handler) {
 	get, post := q.method == http.MethodGet, q.method == http.MethodPost
 	first, last := q.segment(0), q.segment(len(q.segments)-1)
 	switch n := len(q.segments); {
+	case slices.Contains(q.segments, ""):
+		return Other, unknownRoute // two slashes, one behind the other, are no separator
 	case n == 0 && get:
 		return countOr(q, Count, Search), s.search
 	case n == 0 && post:

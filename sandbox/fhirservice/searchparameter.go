@@ -55,6 +55,9 @@ func (s *searchParameters) check(now time.Time, method string, p *parameter) err
 	if u, err := url.Parse(p.url); err != nil || !u.IsAbs() || len(p.url) > longestURL {
 		return badRequest("The url of the search parameter must be an absolute URL of at most %d characters, not '%s'.", longestURL, p.url)
 	}
+	if strings.HasPrefix(p.url, specified) && method == http.MethodPost {
+		return badRequest("A search parameter with the url '%s' exists.", p.url)
+	}
 	if strings.HasPrefix(p.url, specified) {
 		return refuse(http.StatusMethodNotAllowed, codeNotSupported, "The search parameter '%s' is defined by the specification and cannot be changed.", p.url)
 	}

@@ -26,6 +26,15 @@ func (b *bench) putParameter(id, body string) answer {
 	return b.call(http.MethodPut, "/SearchParameter/"+id, body, fhirType)
 }
 
+// Section 9: what the specification defines exists for a POST, and cannot be changed by a PUT.
+func TestSearchParameterOfTheSpecification(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{})
+	body := definition("p2", "other", "https://contoso.example/sp/", specified)
+	b.want(b.call(http.MethodPost, "/SearchParameter", body, fhirType), http.StatusBadRequest, codeInvalid)
+	b.want(b.putParameter("p2", body), http.StatusMethodNotAllowed, "")
+}
+
 func TestSearchParameterRefusals(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -105,8 +105,8 @@ func (s *Service) parse(r *http.Request, q *request) error {
 	if !ok || path != "" && path[0] != '/' {
 		return refuse(http.StatusNotFound, codeNotFound, "The FHIR base is %s, the call went to %s.", s.o.BasePath, r.URL.Path)
 	}
-	if path = strings.Trim(path, "/"); path != "" {
-		q.segments = strings.Split(path, "/")
+	if path = strings.TrimPrefix(path, "/"); path != "" {
+		q.segments = strings.Split(strings.TrimSuffix(path, "/"), "/")
 	}
 	var err error
 	if q.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
@@ -162,7 +162,7 @@ func (s *Service) importLock(q *request, op Operation) *reply {
 	last := q.segment(len(q.segments) - 1)
 	allowed := q.method == http.MethodGet && last != "$reindex" ||
 		q.method == http.MethodPost && (last == "$import" || op == Search || op == Count) ||
-		q.method == http.MethodDelete && (op == ExportCancel || op == ImportCancel)
+		q.method == http.MethodDelete && (op == ExportCancel || op == ImportCancel || op == ReindexCancel)
 	if allowed {
 		return nil
 	}

@@ -93,7 +93,7 @@ func TestInitialImportLock(t *testing.T) {
 		status       int
 	}{
 		{"PUT", "/Patient/p", 423}, {"DELETE", "/Patient/p", 423}, {"POST", "/", 423}, {"GET", "/$reindex", 423}, {"POST", "/$reindex", 423},
-		{"GET", "/Patient", 200}, {"POST", "/Patient/_search", 200}, {"POST", "/_search?_summary=count", 200}, {"POST", "/$import", 400}, {"DELETE", "/_operations/import/1", 404},
+		{"GET", "/Patient", 200}, {"POST", "/Patient/_search", 200}, {"POST", "/_search?_summary=count", 200}, {"POST", "/$import", 400}, {"DELETE", "/_operations/import/1", 404}, {"DELETE", "/_operations/reindex/1", 404},
 	} {
 		got := b.call(c.method, c.path, "", form)
 		if got.status != c.status {
@@ -134,6 +134,19 @@ func TestBadOptions(t *testing.T) {
 		if s, err := Start(t.Context(), o); err == nil {
 			t.Errorf("%s: it started", name)
 			_ = s.Close()
+		}
+	}
+}
+
+// Two slashes, one behind the other, lead nowhere; one at the end does no harm.
+func TestPathsAreTakenAsTheyAre(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{BasePath: "/fhir"})
+	for path, status := range map[string]int{
+		"": 200, "/": 200, "/Patient": 200, "/Patient/": 200, "//": 404, "//Patient": 404, "/Patient//": 404, "/Patient//_history": 404, "//$export": 404, "//metadata": 404,
+	} {
+		if got := b.get(path, kickOff...); got.status != status || status == 404 && got.code() != codeNotFound {
+			t.Errorf("%s gives %d %s, want %d", path, got.status, got.code(), status)
 		}
 	}
 }

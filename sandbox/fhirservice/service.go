@@ -35,7 +35,7 @@ type Options struct {
 	Clock  func() time.Time         // default time.Now; tests advance it by hand, jobs end when this clock says so
 	Verify func(token string) error // nil: no authentication. Otherwise every call but GET /metadata without a Bearer token that it accepts is 401
 
-	LinesPerFile int // rows per sub-job and so lines per file, 1 to 10000, default 10000; _maxCount may lower it
+	LinesPerFile int // rows per sub-job and so lines per file (on Cosmos twice as many), 1 to 10000, default 10000; _maxCount may lower it
 	Workers      int // jobs at work at once, default 2; the others queue, and polls say 202
 
 	// ExportTime and ImportTime say how long a job with so many lines is at work, from the moment a worker is free. nil: at once.

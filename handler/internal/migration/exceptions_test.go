@@ -330,3 +330,22 @@ func TestKindsOfRefusals(t *testing.T) {
 		}
 	}
 }
+
+// A worker of the service that is restarted may leave each entry of an error log twice. A line is an exception once all the same, and the books
+// balance by the counts.
+func TestRepeatedErrorLogNamesALineOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{settings: rangeRun})
+	r.load(20, day(1), time.Minute)
+	r.destination.Inject(fhirservice.Fault{RefuseLines: 3, Times: 1})
+	r.destination.Inject(fhirservice.Fault{RepeatLog: true, Times: 1})
+	r.run(rangeEnd)
+	rows := r.exceptionRows()
+	lines := map[int64]bool{}
+	for _, e := range rows {
+		lines[e.Line] = true
+	}
+	if w := r.window(1); w.Phase() != ledger.Done || w.RefusedCount != 3 || len(rows) != 3 || len(lines) != 3 || lines[ledger.Unknown] {
+		t.Errorf("%s, %d refused, exceptions %+v", w.Phase(), w.RefusedCount, rows)
+	}
+}

@@ -138,3 +138,22 @@ func TestACancellationThatDidNotArriveIsRepeated(t *testing.T) {
 	}
 	r.wantEqual()
 }
+
+// A service of the Cosmos kind forgets an export job, and its manifest, 30 days after its end. A migration that stood still for longer
+// exports the window again; nothing is lost with the job.
+func TestForgottenExportJob(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{source: fhirservice.Options{Kind: fhirservice.Cosmos, ExportTime: func(int) time.Duration { return time.Minute }}, settings: rangeRun})
+	r.load(40, day(1), 12*time.Hour)
+	r.tick()
+	forgotten := r.window(1)
+	if forgotten.Phase() != ledger.Exporting {
+		t.Fatalf("the window is %s", forgotten.Phase())
+	}
+	r.clock.Advance(31 * 24 * time.Hour)
+	r.run(rangeEnd)
+	r.wantEqual()
+	if w := r.window(1); w.ExportID == forgotten.ExportID || w.Attempts != 1 {
+		t.Errorf("export %s after %s, %d attempts, log %v", w.ExportID, forgotten.ExportID, w.Attempts, w.AttemptLog)
+	}
+}
