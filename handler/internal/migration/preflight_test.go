@@ -305,25 +305,27 @@ func TestT12APreflightDiesAtEveryEffect(t *testing.T) {
 		r.load(5, day(2), 24*time.Hour)
 		r.exportFirst()
 		alive := r.Migration
-		var turn sync.Mutex // held by the one call that is under way
+		var turn sync.Mutex // calls are made side by side, and a write may read while it is under way
 		dead := false
 		gate := func(writing bool, do func() error) error {
 			turn.Lock()
+			if writing && !dead {
+				writes++
+			}
+			dies := writing && writes == dieAt && !dead
+			dead = dead || dies && !after
+			gone := dead
+			turn.Unlock()
+			if gone {
+				return errKilled
+			}
+			err := do()
+			turn.Lock()
 			defer turn.Unlock()
-			if dead {
+			if dead = dead || dies; dead {
 				return errKilled
 			}
-			if !writing {
-				return do()
-			}
-			writes++
-			if dead = writes == dieAt; dead && !after {
-				return errKilled
-			}
-			if err := do(); !dead {
-				return err
-			}
-			return errKilled
+			return err
 		}
 		mortal := r.gated(func(_ context.Context, c ledger.Call, do func() error) error { return gate(c.Writes(), do) },
 			func(_ context.Context, c staging.Call, do func() error) error { return gate(c.Writes(), do) })
