@@ -170,6 +170,28 @@ func TestTerminatedHandlerIsReplaced(t *testing.T) {
 	}
 }
 
+// What an invocation does is done when it is answered: between two of them the handler is frozen, as Azure may do.
+func TestFrozenBetweenInvocations(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, fhirservice.Options{}, fhirservice.Options{}, rangeRun())
+	a.host.Close()
+	a.options.Freeze = true
+	a.startHost()
+	a.seed(clinic(t, 60)...)
+	for _, step := range []struct {
+		timer string
+		of    *fhirservice.Service
+		kind  fhirservice.Operation
+	}{{"ExportTimer", a.source, fhirservice.Export}, {"ExportTimer", a.source, fhirservice.ExportStatus}, {"ImportTimer", a.destination, fhirservice.Import}} {
+		a.fire(step.timer)
+		if a.calls(step.of, step.kind) == 0 {
+			t.Fatalf("%s has answered and made no call of kind %s", step.timer, step.kind)
+		}
+	}
+	a.runTo(end, nil)
+	a.wantEqual()
+}
+
 // A missing or invalid setting: the process starts and answers, each timer call fails after a line that names the setting,
 // and nothing is called.
 func TestBadSettings(t *testing.T) {

@@ -295,6 +295,31 @@ func TestImportWithEtagAndLease(t *testing.T) {
 	put("a.ndjson", "") // section 6.4: the lease is given back
 }
 
+// Section 4.3: an input that vanishes while the import runs fails it, and what is loaded stays.
+func TestImportInputVanishes(t *testing.T) {
+	t.Parallel()
+	b := setupStorage(t, Options{ImportTime: func(int) time.Duration { return time.Hour }})
+	container, put := b.container()
+	first, second := put("vanishing-1.ndjson", line("a", "1", -60, "")), put("vanishing-2.ndjson", line("b", "1", -60, ""))
+	at := b.want(b.postImport(importBody(first, second)), 202, "").header.Get("Content-Location")
+	b.clock.Advance(59 * time.Minute) // one unit is loaded
+	b.want(b.get(at), 202, "")
+	loaded := b.Versions()
+	for _, name := range []string{"vanishing-1.ndjson", "vanishing-2.ndjson"} {
+		if _, err := b.blobs.DeleteBlob(t.Context(), container, name, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.clock.Advance(time.Minute)
+	got := b.want(b.get(at), 400, codeProcessing)
+	if !strings.Contains(got.body, "import operation failed for reason: ") || !strings.Contains(got.body, "ErrorFile: "+strings.TrimSuffix(first, "1.ndjson")) {
+		t.Errorf("%s", got.body)
+	}
+	if len(loaded) != 1 || len(b.Versions()) != 1 {
+		t.Errorf("loaded %v, at last %v", keys(loaded), keys(b.Versions()))
+	}
+}
+
 func TestImportInitialLoad(t *testing.T) {
 	t.Parallel()
 	b := setupStorage(t, Options{InitialImportMode: true})

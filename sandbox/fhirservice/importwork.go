@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
 // orchestration is the tenth of an import's time that passes before the first processing unit is at work.
@@ -109,12 +111,29 @@ func (w *importWork) process(u *unit, at time.Time, last bool) bool {
 	if f := w.faults.first(func(f *Fault) bool { return f.FailJob != nil }); f != nil && last {
 		return w.fail(f.FailJob.blaming(input))
 	}
+	if f := w.missing(input); f != nil {
+		return w.fail(f.blaming(input))
+	}
 	if err := w.load(u, at); err != nil {
 		return w.fail(failureOf(err).blaming(input))
 	}
 	u.done = true
 	w.finished = last
 	return !last
+}
+
+// missing is how a unit fails whose input is not there any more, or closed to the service: each worker reads its part when its turn comes. (Here all
+// is read at the start, and only the presence is looked at again.)
+func (w *importWork) missing(input string) *Failure {
+	container, name, err := w.service.blobs.address(input)
+	if err == nil {
+		_, err = w.service.blobs.etag(w.service.schedule.ctx, container, name)
+	}
+	var answered *azcore.ResponseError
+	if errors.As(err, &answered) && (answered.StatusCode == http.StatusNotFound || answered.StatusCode == http.StatusForbidden) {
+		return &Failure{Status: http.StatusBadRequest, Reason: fmt.Sprintf("The input cannot be read: storage answered %d.", answered.StatusCode)}
+	}
+	return nil
 }
 
 // blaming names the input at which a worker failed. A status other than 400 is one that the orchestrator fails with, which names none, or 500, of which the

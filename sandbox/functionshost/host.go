@@ -25,6 +25,10 @@ type Options struct {
 	MasterKey   string // opens the admin's routes and all functions; generated when empty
 	FunctionKey string // opens functions of authLevel function; generated when empty
 
+	// Freeze stops the handler's process whenever no invocation is in flight: what a handler does after its answer is not seen by Azure, which
+	// may freeze or kill it at any time.
+	Freeze bool
+
 	Log      io.Writer        // the host's log, with the handler's output in it; default: nowhere
 	Identity *Identity        // the app's managed identity; nil: it has none
 	Clock    func() time.Time // times of invocations and places in schedules; waiting takes real time. Default: time.Now
@@ -128,6 +132,7 @@ func (h *Host) prepareWorker(root string, o Options) error {
 		return err
 	}
 	h.worker = newWorker(command{root: root, description: h.config.description, port: port, environ: environ}, h.config, h.console)
+	h.worker.freezes = o.Freeze
 	return nil
 }
 

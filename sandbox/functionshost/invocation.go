@@ -82,6 +82,8 @@ func (h *Host) attempt(ctx context.Context, f *function, id string, do work) ([]
 	if err != nil {
 		return nil, err
 	}
+	p.enter()
+	defer p.leave()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type outcome struct {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,6 +27,10 @@ type process struct {
 	started  time.Time
 	recycled atomic.Bool // killed by the host, which wants another: no crash
 
+	freezes  bool // whether it is stopped while nothing calls it
+	mu       sync.Mutex
+	inFlight int
+
 	replaced chan struct{} // closed when recycled is set
 	exited   chan struct{} // closed when it is gone
 	status   string        // how it ended; to be read after exited
@@ -36,7 +41,7 @@ type process struct {
 //
 // The goroutine that starts the process keeps its thread to itself until the process has ended, because Linux sends the signal that ends an
 // orphan (see orphanSignal) when the thread that started it goes, not the process.
-func startProcess(c command, forwarding bool, out *console) (*process, error) {
+func startProcess(c command, forwarding, freezes bool, out *console) (*process, error) {
 	run, err := c.prepare()
 	if err != nil {
 		return nil, err
@@ -50,7 +55,7 @@ func startProcess(c command, forwarding bool, out *console) (*process, error) {
 	stdout, stderr := out.stream(stdoutStream), out.stream(stderrStream)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 
-	p := &process{base: fmt.Sprintf("http://127.0.0.1:%d", c.port), client: newClient(forwarding), replaced: make(chan struct{}), exited: make(chan struct{})}
+	p := &process{base: fmt.Sprintf("http://127.0.0.1:%d", c.port), client: newClient(forwarding), freezes: freezes, replaced: make(chan struct{}), exited: make(chan struct{})}
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -105,6 +110,30 @@ func (p *process) intentional() bool { return p.code == 200 }
 // unnoticed says that the handler left with exit code 0. Hosts before 2026, this one among them, do nothing then: they go on as if it ran, and
 // every call is refused by its port.
 func (p *process) unnoticed() bool { return p.hasExited() && p.code == 0 && !p.recycled.Load() }
+
+// enter counts an invocation that begins, and wakes the process for the first.
+func (p *process) enter() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.inFlight++; p.inFlight == 1 {
+		p.signal(syscall.SIGCONT)
+	}
+}
+
+// leave counts an invocation that has ended, and freezes the process after the last.
+func (p *process) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.inFlight--; p.inFlight == 0 {
+		p.signal(syscall.SIGSTOP)
+	}
+}
+
+func (p *process) signal(s syscall.Signal) {
+	if p.freezes && !p.hasExited() {
+		_ = syscall.Kill(-p.pid, s) // it may have ended by itself just now
+	}
+}
 
 // kill ends the process and its group at once. It does not wait.
 func (p *process) kill() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -36,6 +37,7 @@ func (c *crashes) add(now time.Time) bool {
 type worker struct {
 	command               command
 	forwarding            bool
+	freezes               bool // Options.Freeze
 	initializationTimeout time.Duration
 	probeLimit            time.Duration
 	clock                 func() time.Time
@@ -66,7 +68,7 @@ func newWorker(cmd command, c hostConfig, out *console) *worker {
 func (w *worker) run(ctx context.Context) error {
 	var chain crashes
 	for {
-		p, err := startProcess(w.command, w.forwarding, w.console)
+		p, err := startProcess(w.command, w.forwarding, w.freezes, w.console)
 		if err != nil {
 			// The host logs this once and tries no more. The first invocation waits in vain and takes the host down.
 			w.setBroken(fmt.Errorf("start the handler: %w", err))
@@ -97,6 +99,7 @@ func (w *worker) attend(ctx context.Context, p *process) error {
 	took, err := p.awaitAnswer(ctx, w.initializationTimeout, w.probeLimit)
 	switch {
 	case err == nil:
+		p.signal(syscall.SIGSTOP)
 		w.setReady(took)
 	case ctx.Err() == nil && !errors.Is(err, errExited):
 		p.kill()

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+
 	"fhirmigration/handler/internal/ledger"
 	"fhirmigration/handler/internal/staging"
 	"fhirmigration/sandbox/fhirservice"
@@ -223,6 +225,31 @@ func TestFilesGoneAreExportedAgain(t *testing.T) {
 	r.wantEqual()
 	if n := r.calls(r.source, fhirservice.Export); n != 2 {
 		t.Errorf("%d exports, want a second one", n)
+	}
+}
+
+// Exported files that vanish while they are being imported: the import fails for a reason that does not say so, is posted again, and then the
+// window is exported again.
+func TestFilesThatVanishWhileTheyAreImported(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{destination: fhirservice.Options{ImportTime: func(int) time.Duration { return 10 * time.Minute }}, settings: rangeRun})
+	r.load(10, day(1), time.Hour)
+	for range 10 {
+		if r.tick(); r.chunk().JobID > 1 && r.window(1).Phase() == ledger.Importing && r.calls(r.destination, fhirservice.Import) > 0 {
+			break
+		}
+	}
+	blobs, err := azblob.NewClientFromConnectionString(r.emulator.ConnectionString(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := blobs.DeleteContainer(t.Context(), "export-"+r.window(1).ExportID, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.run(rangeEnd)
+	r.wantEqual()
+	if n := r.calls(r.source, fhirservice.Export); n != 2 {
+		t.Errorf("%d exports, want a second one; log %v", n, r.window(1).AttemptLog)
 	}
 }
 
