@@ -4,7 +4,7 @@
 // `POST /<Function>` with an envelope when a timer fires, and the caller's own request for an HTTP function. It restarts a handler that
 // crashes, until it crashes too often; it kills without warning a handler that outlives functionTimeout, and any handler when the host stops.
 // This package does the same, so that a handler which works here has met the host's habits: the empty reply that hangs, the wrong content
-// type that fails, the run that overlaps another, the SIGKILL in the middle of everything.
+// type that fails, the run that overlaps another, the SIGKILL in the middle of everything; and, with [Options.Freeze], the standstill after each answer.
 //
 // The way through the files: [Start] (host.go) reads the app (hostjson.go, functions.go, settings.go), keeps the handler alive (worker.go, process.go,
 // probe.go), fires timers (schedule.go, timespan.go, timer.go), lets callers in (front.go, routing.go), and gives out tokens as the platform
