@@ -69,7 +69,7 @@ func tiling(windows []ledger.Window, versions []fhirservice.Version) (wrong []st
 // More payloads than a row has room for: the window is split before it is imported.
 func TestTooManyPayloadsIsSplit(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{source: fhirservice.Options{LinesPerFile: 1}, settings: append([]string{"FileCount=1", "PayloadCount=50"}, rangeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{LinesPerFile: 1}, settings: append([]string{"FileCount=1", "PayloadCount=50"}, rangeRun...)})
 	r.load(120, day(1), time.Hour)
 	r.run(rangeEnd)
 	r.wantEqual()

@@ -18,7 +18,7 @@ func TestTypesThatJoinLate(t *testing.T) {
 	t.Parallel()
 	t.Run("listed later", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t, rigOptions{settings: append([]string{"StartDate=2024-01-01", "MaxOpenWindows=1"}, typeRun...)})
+		r := newRig(t, rigOptions{inMemory: true, settings: append([]string{"StartDate=2024-01-01", "MaxOpenWindows=1"}, typeRun...)})
 		r.seed(resource("Patient", "a", 1, day(1)), resource("Patient", "b", 1, day(50)), resource("Patient", "c", 1, day(100)))
 		for r.chunk0().PlannedTill.Before(day(40)) {
 			r.tick()
@@ -32,7 +32,7 @@ func TestTypesThatJoinLate(t *testing.T) {
 	})
 	t.Run("taken over", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t, rigOptions{settings: typeRun})
+		r := newRig(t, rigOptions{inMemory: true, settings: typeRun})
 		r.seed(ward()...)
 		before := func(v fhirservice.Version) bool {
 			return v.Type != "SubstanceNucleicAcid" && v.LastUpdated.Before(day(60))
@@ -78,7 +78,7 @@ func (r *rig) takeOver(c ledger.Chunk) {
 // exported again, and the one at hand only from where it stood.
 func TestTypePositionOfTheOriginalIsTakenOver(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{settings: append([]string{"ResourceTypes=Account,Patient,Observation,VisionPrescription,SubstanceNucleicAcid"}, typeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, settings: append([]string{"ResourceTypes=Account,Patient,Observation,VisionPrescription,SubstanceNucleicAcid"}, typeRun...)})
 	r.seed(ward()...)
 	r.takeOver(ledger.Chunk{JobID: 3, PlannedTill: day0, Original: ledger.OriginalPlan{Since: day0, Till: day(30), SubSince: day(14), SubTill: day(30), Multi: "Running", Types: 5, Index: 2}})
 	for r.chunk().PlannedTill.Before(day(30)) {
@@ -107,7 +107,7 @@ func TestTypeRowsOfTicksThatDied(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, rigOptions{settings: settings})
+			r := newRig(t, rigOptions{inMemory: true, settings: settings})
 			r.seed(ward()...)
 			r.takeOver(ledger.NewChunk(day0))
 			if _, err := r.Ledger.InsertWindow(t.Context(), insert); err != nil {
@@ -125,7 +125,7 @@ func TestTypeRowsOfTicksThatDied(t *testing.T) {
 	}
 	t.Run("another type under the number of a half", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=2", "MaxCount=true", "MaxCountValue=500"}, settings...)})
+		r := newRig(t, rigOptions{inMemory: true, settings: append([]string{"MaxOpenWindows=2", "MaxCount=true", "MaxCountValue=500"}, settings...)})
 		r.seed(ward()...)
 		r.takeOver(ledger.NewChunk(day0))
 		r.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, Times: 2, FailJob: &fhirservice.Failure{Status: http.StatusRequestEntityTooLarge, Reason: "too large"}})
@@ -153,7 +153,7 @@ func TestTypeRowsOfTicksThatDied(t *testing.T) {
 // From some types to the whole system: the others were not migrated at all, so it begins at the beginning, and says so.
 func TestFromSomeTypesToTheWholeSystem(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=1", "ResourceTypes=Account,Patient"}, typeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, settings: append([]string{"MaxOpenWindows=1", "ResourceTypes=Account,Patient"}, typeRun...)})
 	r.seed(ward()...)
 	for !r.chunk0().PlannedTill.After(day(40)) {
 		r.tick()
@@ -173,7 +173,7 @@ func TestFromSomeTypesToTheWholeSystem(t *testing.T) {
 // An operator accepts another mode half-way: nothing is lost from one to the other.
 func TestFromTypeModeToTheWholeSystem(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=1"}, typeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, settings: append([]string{"MaxOpenWindows=1"}, typeRun...)})
 	r.seed(ward()...)
 	for range 8 {
 		r.tick()
@@ -190,7 +190,7 @@ func TestFromTypeModeToTheWholeSystem(t *testing.T) {
 // A source that is retired half-way cannot be migrated by type any more, which is said; as a whole it goes on, and nothing is lost.
 func TestTypeModeOfARetiredSource(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=1"}, typeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, settings: append([]string{"MaxOpenWindows=1"}, typeRun...)})
 	r.seed(ward()...)
 	for range 8 {
 		r.tick()

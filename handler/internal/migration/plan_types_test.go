@@ -79,7 +79,7 @@ func TestTypeMode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, rigOptions{settings: append(slices.Clone(typeRun), more...)})
+			r := newRig(t, rigOptions{inMemory: true, settings: append(slices.Clone(typeRun), more...)})
 			r.seed(ward()...)
 			r.run(rangeEnd)
 			r.wantEqual()
@@ -109,7 +109,7 @@ func TestTypeMode(t *testing.T) {
 // how far a type is planned that was cut.
 func TestTypeModePosition(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{settings: append([]string{"MaxOpenWindows=1", "ChunkLimit=2", "ResourceTypes=Account,Patient,Observation", "StartDate=2024-01-01"}, typeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, settings: append([]string{"MaxOpenWindows=1", "ChunkLimit=2", "ResourceTypes=Account,Patient,Observation", "StartDate=2024-01-01"}, typeRun...)})
 	r.seed(ward()...)
 	type position struct {
 		index         int

@@ -22,7 +22,7 @@ import (
 func TestPayloadsThatDoNotFitTheRowAreSplit(t *testing.T) {
 	t.Parallel()
 	path := "/" + strings.Repeat("a-long-path/", 60) + "fhir"
-	r := newRig(t, rigOptions{source: fhirservice.Options{LinesPerFile: 1}, destination: fhirservice.Options{BasePath: path},
+	r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{LinesPerFile: 1}, destination: fhirservice.Options{BasePath: path},
 		settings: append([]string{"FileCount=1", "PayloadCount=100", "MigrateSearchParameters=false"}, rangeRun...)})
 	room := r.maxPayloads()
 	if room > 40 || room < 10 {
@@ -41,7 +41,7 @@ func TestPayloadsThatDoNotFitTheRowAreSplit(t *testing.T) {
 // cannot take that is asked until it can.
 func TestFilesGoneBesideARunningImport(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{source: fhirservice.Options{LinesPerFile: 5}, settings: append([]string{"FileCount=1", "MigrateSearchParameters=false"}, rangeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{LinesPerFile: 5}, settings: append([]string{"FileCount=1", "MigrateSearchParameters=false"}, rangeRun...)})
 	r.load(10, day(1), time.Hour)
 	r.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, Times: 1, FailJob: &fhirservice.Failure{Status: http.StatusNotFound, Reason: "the blob is not there"}})
 	r.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, After: 1, Times: 1, StuckJob: true})
