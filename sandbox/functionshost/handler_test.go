@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -56,11 +58,11 @@ func runHandler(mode string) int {
 	return 1
 }
 
-// block waits for ever. Where there is no cgo, the runtime would end a process in which nothing can ever happen again.
+// block waits for a signal that nobody sends. Where there is no cgo, the runtime would end a process in which nothing can ever happen again.
 func block() {
-	for {
-		time.Sleep(time.Hour)
-	}
+	never := make(chan os.Signal, 1)
+	signal.Notify(never, syscall.SIGUSR1)
+	<-never
 }
 
 // runHost is what the test binary does as the handler "host": it hosts the app in the working directory, prints where its handler listens, and waits.

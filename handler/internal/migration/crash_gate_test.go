@@ -173,20 +173,24 @@ type wire struct {
 	service *fhirservice.Service
 }
 
+// bodyOf reads the body of a request that is sent, and closes it.
+func bodyOf(r *http.Request) ([]byte, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	defer r.Body.Close()
+	return io.ReadAll(r.Body)
+}
+
 // RoundTrip makes one call.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	var body []byte
-	if r.Body != nil {
-		var err error
-		body, err = io.ReadAll(r.Body)
-		r.Body.Close()
-		if err != nil {
-			return nil, err
-		}
+	body, err := bodyOf(r)
+	if err != nil {
+		return nil, err
 	}
 	c := newFHIRCall(w.name, r, body)
 	var reply *http.Response
-	err := w.life.pass(r.Context(), c.text, func() error {
+	err = w.life.pass(r.Context(), c.text, func() error {
 		w.life.world.scenario.misfortune(w.life.world, c)
 		served := r.Clone(r.Context())
 		served.Host, served.Body = r.URL.Host, io.NopCloser(bytes.NewReader(body))

@@ -2,7 +2,6 @@ package migration
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -21,14 +20,9 @@ type fhirStorage struct {
 
 // RoundTrip makes one call.
 func (s fhirStorage) RoundTrip(r *http.Request) (*http.Response, error) {
-	var body []byte
-	if r.Body != nil {
-		var err error
-		body, err = io.ReadAll(r.Body)
-		r.Body.Close()
-		if err != nil {
-			return nil, err
-		}
+	body, err := bodyOf(r)
+	if err != nil {
+		return nil, err
 	}
 	w := httptest.NewRecorder()
 	s.serve(w, r, body)
