@@ -80,7 +80,7 @@ func TestRetiredSource(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRetired(t, rigOptions{settings: withoutParameters(test.settings...)})
+			r := newRetired(t, rigOptions{inMemory: true, settings: withoutParameters(test.settings...)})
 			test.load(r)
 			r.run(rangeEnd)
 			if n := r.calls(r.source, fhirservice.Export); len(r.source.Versions()) == 0 {
@@ -122,7 +122,7 @@ func (s tooLarge) lines(q url.Values) (n int) {
 // A retired source whose exports fail for their size: windows shrink until they do not.
 func TestRetiredSourceTooLarge(t *testing.T) {
 	t.Parallel()
-	r := newRetired(t, rigOptions{settings: withoutParameters("StartDate=2019-01-01")})
+	r := newRetired(t, rigOptions{inMemory: true, settings: withoutParameters("StartDate=2019-01-01")})
 	r.load(400, day(200), 4*time.Hour)
 	var err error
 	if r.Source, err = fhir.New(fhir.Options{Base: r.source.URL(), Clock: r.clock.Now, Client: &http.Client{Transport: tooLarge{r.source, 50}}}); err != nil {
@@ -143,7 +143,7 @@ func TestSourceIsRetiredHalfWay(t *testing.T) {
 	for ticks := range 7 {
 		t.Run(fmt.Sprintf("after %d ticks", ticks), func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, rigOptions{source: fhirservice.Options{Kind: fhirservice.Cosmos, ExportTime: func(int) time.Duration { return 3 * time.Minute }},
+			r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{Kind: fhirservice.Cosmos, ExportTime: func(int) time.Duration { return 3 * time.Minute }},
 				settings: append([]string{"MaxOpenWindows=2"}, rangeRun...)})
 			r.load(60, day(1), 36*time.Hour)
 			r.load(10, day(280), 24*time.Hour)
@@ -167,7 +167,7 @@ func TestRetiredSourceNothingIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	t.Run("once", func(t *testing.T) {
 		t.Parallel()
-		r := newRetired(t, rigOptions{settings: withoutParameters("StartDate=2024-01-01")})
+		r := newRetired(t, rigOptions{inMemory: true, settings: withoutParameters("StartDate=2024-01-01")})
 		r.load(20, day(1), 24*time.Hour)
 		r.load(1, rangeEnd.Add(-time.Hour), 1)
 		r.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, Times: 1, EmptyResult: true})
@@ -177,7 +177,7 @@ func TestRetiredSourceNothingIsNotBelieved(t *testing.T) {
 	})
 	t.Run("after the files are gone", func(t *testing.T) {
 		t.Parallel()
-		r := newRetired(t, rigOptions{settings: withoutParameters("StartDate=2024-01-01", "ExportChunkTime=400")})
+		r := newRetired(t, rigOptions{inMemory: true, settings: withoutParameters("StartDate=2024-01-01", "ExportChunkTime=400")})
 		r.load(20, day(1), 24*time.Hour)
 		r.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, After: 1, EmptyResult: true})
 		r.destination.Inject(fhirservice.Fault{Kind: fhirservice.Import, Times: 1, FailJob: &fhirservice.Failure{Status: 404, Reason: "BlobNotFound"}})
@@ -191,7 +191,7 @@ func TestRetiredSourceNothingIsNotBelieved(t *testing.T) {
 // The live end of a retired source: what is there is migrated, and then it is asked less and less.
 func TestRetiredSourceLiveEnd(t *testing.T) {
 	t.Parallel()
-	r := newRetired(t, rigOptions{settings: []string{"MigrateSearchParameters=false", "StartDate=2024-01-01"}})
+	r := newRetired(t, rigOptions{inMemory: true, settings: []string{"MigrateSearchParameters=false", "StartDate=2024-01-01"}})
 	r.load(10, start.Add(-30*24*time.Hour), 71*time.Hour)
 	for !r.chunkReaches(start.Add(-time.Hour)) {
 		r.tick()
@@ -219,7 +219,7 @@ func (r *rig) chunkReaches(at time.Time) bool {
 // window that is held keeps the others from nothing.
 func TestNothingIsPlannedBehindAFrontier(t *testing.T) {
 	t.Parallel()
-	r := newRetired(t, rigOptions{source: fhirservice.Options{ExportTime: jobTime}, settings: withoutParameters("StartDate=2024-01-01", "MaxExportRetries=1")})
+	r := newRetired(t, rigOptions{inMemory: true, source: fhirservice.Options{ExportTime: jobTime}, settings: withoutParameters("StartDate=2024-01-01", "MaxExportRetries=1")})
 	r.load(100, day(1), 72*time.Hour)
 	r.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, After: 1, Times: 1, FailJob: &fhirservice.Failure{Status: 500, Reason: "unknown error"}})
 	for range 60 {
@@ -254,7 +254,7 @@ func TestNothingIsPlannedBehindAFrontier(t *testing.T) {
 // windows behind them begin.
 func TestRetiredSourceStuckExport(t *testing.T) {
 	t.Parallel()
-	r := newRetired(t, rigOptions{source: fhirservice.Options{Workers: 4}, settings: withoutParameters("StartDate=2024-01-01", "ExportDeadlineMinutes=60")})
+	r := newRetired(t, rigOptions{inMemory: true, source: fhirservice.Options{Workers: 4}, settings: withoutParameters("StartDate=2024-01-01", "ExportDeadlineMinutes=60")})
 	r.load(60, day(1), 24*time.Hour)
 	r.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, Times: 1, StuckJob: true})
 	r.run(rangeEnd)
@@ -271,7 +271,7 @@ func TestRetiredSourceReturns(t *testing.T) {
 	for _, kind := range []fhirservice.Kind{fhirservice.Cosmos, fhirservice.SQL} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, rigOptions{source: fhirservice.Options{Kind: kind}, settings: []string{"ExportWithHistory=true", "MigrateSearchParameters=false", "StartDate=2024-01-01"}})
+			r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{Kind: kind}, settings: []string{"ExportWithHistory=true", "MigrateSearchParameters=false", "StartDate=2024-01-01"}})
 			r.load(10, start.Add(-30*24*time.Hour), 71*time.Hour)
 			r.source.Inject(fhirservice.Fault{Gone: true})
 			for !r.chunkReaches(start.Add(-time.Hour)) {
@@ -307,7 +307,7 @@ func TestRetiredSourceByType(t *testing.T) {
 	for name, returns := range map[string]bool{"it returns": true, "as a whole": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRetired(t, rigOptions{settings: append([]string{"MigrateSearchParameters=false", "StartDate=2024-01-01", "ResourceTypes=Account,Patient"}, typeRun...)})
+			r := newRetired(t, rigOptions{inMemory: true, settings: append([]string{"MigrateSearchParameters=false", "StartDate=2024-01-01", "ResourceTypes=Account,Patient"}, typeRun...)})
 			r.load(20, day(1), 24*time.Hour)
 			for range 3 {
 				s, err := r.ExportStep(t.Context())
@@ -339,7 +339,7 @@ func TestRetiredSourceByType(t *testing.T) {
 // A window whose end was open when the source returned is not made longer when it is retired once more: something is planned behind it.
 func TestFrontierIsNotMadeLongerOverOthers(t *testing.T) {
 	t.Parallel()
-	r := newRetired(t, rigOptions{source: fhirservice.Options{ExportTime: jobTime}, settings: withoutParameters("StartDate=2024-01-01", "ExportWithHistory=true")})
+	r := newRetired(t, rigOptions{inMemory: true, source: fhirservice.Options{ExportTime: jobTime}, settings: withoutParameters("StartDate=2024-01-01", "ExportWithHistory=true")})
 	r.load(3, day(100), time.Hour)
 	for len(r.allWindowsOpen()) == 0 {
 		r.tick()

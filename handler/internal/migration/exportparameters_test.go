@@ -118,7 +118,7 @@ func TestSourceIsRetiredBeforeSearchParametersAreCopied(t *testing.T) {
 // The files of the export are gone before they are read: they are exported again. Search parameters that were copied are copied again on request.
 func TestRetiredSourceExportsSearchParametersAgain(t *testing.T) {
 	t.Parallel()
-	r := newRetired(t, rigOptions{settings: append([]string{"StartDate=2024-01-01"}, lastYear...)})
+	r := newRetired(t, rigOptions{inMemory: true, settings: append([]string{"StartDate=2024-01-01"}, lastYear...)})
 	r.seed(parameterVersion(1), extended("p", 1, day(20), "x"))
 	gone := 1
 	r.Staging = r.Staging.Gated(func(_ context.Context, c staging.Call, do func() error) error {
@@ -147,7 +147,7 @@ func TestTheExportOfSearchParametersSurvives(t *testing.T) {
 		for n := range 6 {
 			t.Run(fmt.Sprintf("%s save %d", name, n+1), func(t *testing.T) {
 				t.Parallel()
-				r := newRetired(t, rigOptions{settings: append([]string{"StartDate=2024-01-01"}, lastYear...)})
+				r := newRetired(t, rigOptions{inMemory: true, settings: append([]string{"StartDate=2024-01-01"}, lastYear...)})
 				r.seed(parameterVersion(1), extended("p", 1, day(20), "x"))
 				saves := 0
 				r.Ledger = r.Ledger.Gated(func(_ context.Context, c ledger.Call, do func() error) error {

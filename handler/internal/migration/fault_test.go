@@ -89,7 +89,7 @@ func TestAnExportShortOfLinesIsNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, rigOptions{source: fhirservice.Options{LinesPerFile: 3}, settings: rangeRun[1:]})
+			r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{LinesPerFile: 3}, settings: rangeRun[1:]})
 			r.load(10, day(1), time.Hour)
 			r.seed(version("a", 1, day(2), false), version("a", 2, day(100), true))
 			r.source.Inject(f)
@@ -287,7 +287,7 @@ func TestAnswersThatAreNoFHIR(t *testing.T) {
 		for _, body := range []string{page, `{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"exception","diagnostics":"odd"}]}`, "[]"} {
 			t.Run(string(kind)+" "+body[:2], func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, rigOptions{settings: rangeRun})
+				r := newRig(t, rigOptions{inMemory: true, settings: rangeRun})
 				r.load(10, day(1), time.Hour)
 				f := fhirservice.Fault{Kind: kind, Times: 1, NotFHIR: body}
 				if kind == fhirservice.ExportStatus {

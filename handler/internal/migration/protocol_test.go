@@ -193,7 +193,7 @@ func TestASplitIsCompleted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := begun(t, rigOptions{})
+			r := begun(t, rigOptions{inMemory: true})
 			die(r)
 			r.finish()
 			if w := r.window(1); !w.Till.Equal(at) {

@@ -58,7 +58,7 @@ type rig struct {
 type rigOptions struct {
 	source, destination fhirservice.Options
 	settings            []string // AZURE_ names without the prefix
-	inMemory            bool     // no storage emulator: for tests that migrate hundreds of times
+	inMemory            bool     // no storage emulator: for tests that migrate many times, and those that are about a service
 }
 
 // memory is a storage account in memory.

@@ -47,7 +47,7 @@ func TestT31PlannedWindowsDoNotStart(t *testing.T) {
 // The search that looks behind an empty stretch never answers, while counts do: after three tries the stretch is exported.
 func TestASearchThatNeverAnswersDoesNotStopPlanning(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{settings: append([]string{"StartDate=2024-01-01"}, rangeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, settings: append([]string{"StartDate=2024-01-01"}, rangeRun...)})
 	r.load(5, day(200), time.Hour)
 	r.source.Inject(fhirservice.Fault{Kind: fhirservice.History, Status: 504})
 	r.run(rangeEnd)
@@ -57,7 +57,7 @@ func TestASearchThatNeverAnswersDoesNotStopPlanning(t *testing.T) {
 // A status that never comes (a gateway's time-out is shorter than the service's sleep) is stuck like one that says 202 for ever.
 func TestAStatusThatNeverComesIsStuck(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{settings: append([]string{"ImportDeadlineMinutes=60", "ExportDeadlineMinutes=60"}, rangeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, settings: append([]string{"ImportDeadlineMinutes=60", "ExportDeadlineMinutes=60"}, rangeRun...)})
 	r.load(10, day(1), time.Hour)
 	r.destination.Inject(fhirservice.Fault{Kind: fhirservice.ImportStatus, Times: 20, Status: 504})
 	r.run(rangeEnd)
@@ -70,7 +70,7 @@ func TestAStatusThatNeverComesIsStuck(t *testing.T) {
 // A held window does not keep the others from being imported, whatever of it was posted.
 func TestAHeldWindowKeepsNoImportSlot(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{source: fhirservice.Options{LinesPerFile: 4}, settings: append([]string{"FileCount=1", "PayloadCount=1", "MaxExportRetries=1"}, rangeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{LinesPerFile: 4}, settings: append([]string{"FileCount=1", "PayloadCount=1", "MaxExportRetries=1"}, rangeRun...)})
 	r.load(4, day(1), time.Hour)
 	r.load(12, day(100), time.Hour)
 	for range 3 {
@@ -96,7 +96,7 @@ func TestAHeldWindowKeepsNoImportSlot(t *testing.T) {
 // A kick-off that the source refuses is said and tried again; it spends no attempt, so that nothing is held when the cause is gone.
 func TestARefusedKickOffSpendsNoAttempt(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{settings: rangeRun})
+	r := newRig(t, rigOptions{inMemory: true, settings: rangeRun})
 	r.load(10, day(1), time.Hour)
 	r.source.Inject(fhirservice.Fault{Kind: fhirservice.Export, Times: 8, Status: 400})
 	failed := 0

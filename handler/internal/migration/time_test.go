@@ -116,7 +116,7 @@ func TestT14TimerDuringALongExport(t *testing.T) {
 // A claim holds longer than any tick can live, and steps end before the host would kill them.
 func TestBudgets(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{})
+	r := newRig(t, rigOptions{inMemory: true})
 	s := r.Settings
 	if s.StepBudget() != 4*time.Minute || s.ClaimTime() <= 10*time.Minute || CallTime(s) != 100*time.Second {
 		t.Errorf("budget %s, claim %s, call %s", s.StepBudget(), s.ClaimTime(), CallTime(s))
