@@ -30,7 +30,7 @@ type Fault struct {
 	RetryAfter  string        `json:"retryAfter,omitempty"`  // with Status: the header as it stands; 429 has 1 by default
 	LostReply   bool          `json:"lostReply,omitempty"`   // the operation takes place, then the connection is cut
 	ForeignHost string        `json:"foreignHost,omitempty"` // scheme://host put into the Content-Location of a kick-off or the next link of a bundle
-	Gone        bool          `json:"gone,omitempty"`        // the deprecated state: 410 for everything but the calls that belong to exports
+	Gone        bool          `json:"gone,omitempty"`        // the deprecated state of Cosmos services: 410 for everything but the calls that belong to exports
 	NotFHIR     string        `json:"notFHIR,omitempty"`     // this body with status 200 instead of the operation
 
 	// Effects on a job; Kind is Export, Import or, for the first two, Reindex.
@@ -165,6 +165,8 @@ func (f *Fault) completeKind() error {
 
 // faults are those that were injected and not cleared.
 type faults struct {
+	kind Kind // of the service
+
 	mu   sync.Mutex
 	list []*armed
 }
@@ -177,6 +179,9 @@ type armed struct {
 func (s *faults) add(f Fault) error {
 	if err := f.complete(); err != nil {
 		return err
+	}
+	if f.Gone && s.kind != Cosmos { // RuntimeState is ignored on SQL services: they are always active
+		return fmt.Errorf("gone: a service of kind %s is never retired, only one of kind %s", s.kind, Cosmos)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

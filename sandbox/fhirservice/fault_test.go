@@ -25,7 +25,7 @@ func TestFaultsThatAreRefused(t *testing.T) {
 	for _, fault := range []string{
 		`{`, `{}`, `{"kind":"nonsense","status":500}`, `{"stat":500}`, `{"status":99}`, `{"status":500,"lostReply":true}`, `{"stuckJob":true}`, `{"kind":"search","stuckJob":true}`,
 		`{"kind":"import","emptyResult":true}`, `{"kind":"export","flipByte":true}`, `{"delay":"soon"}`, `{"delay":"1s","flipByte":true}`, `{"body":"x"}`,
-		`{"foreignHost":"elsewhere"}`, `{"kind":"export","failJob":{"status":200}}`, `{"times":-1,"status":500}`, `{"type":"Nobody","status":500}`, `{"kind":"export","type":"Patient","stuckJob":true}`,
+		`{"foreignHost":"elsewhere"}`, `{"kind":"export","failJob":{"status":200}}`, `{"times":-1,"status":500}`, `{"type":"Nobody","status":500}`, `{"gone":true}`, `{"kind":"export","type":"Patient","stuckJob":true}`,
 	} {
 		if got := b.call(http.MethodPost, "/_sandbox/faults", fault); got.status != 400 || !strings.HasPrefix(got.body, "fault: ") {
 			t.Errorf("%s: %d %s", fault, got.status, got.body)

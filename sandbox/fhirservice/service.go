@@ -109,7 +109,7 @@ func Start(ctx context.Context, o Options) (*Service, error) {
 	if err := o.complete(); err != nil {
 		return nil, fmt.Errorf("start FHIR service: %w", err)
 	}
-	s := &Service{o: o, served: make(chan struct{}), store: newStore(), faults: &faults{}, calls: &callLog{},
+	s := &Service{o: o, served: make(chan struct{}), store: newStore(), faults: &faults{kind: o.Kind}, calls: &callLog{},
 		parameters: &searchParameters{byURL: map[string]*parameter{}}}
 	if o.StorageConnectionString != "" {
 		var err error

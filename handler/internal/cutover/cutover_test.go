@@ -47,15 +47,15 @@ func newRig(t *testing.T, set ...string) *rig {
 	t.Helper()
 	r := &rig{t: t, blobs: staging.NewMemory()}
 	clock := func() time.Time { return now.Add(time.Duration(r.later.Load())) }
-	serve := func() *fhirservice.Service {
-		s, err := fhirservice.Start(t.Context(), fhirservice.Options{Clock: clock})
+	serve := func(kind fhirservice.Kind) *fhirservice.Service {
+		s, err := fhirservice.Start(t.Context(), fhirservice.Options{Kind: kind, Clock: clock})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { s.Close() })
 		return s
 	}
-	r.source, r.destination = serve(), serve()
+	r.source, r.destination = serve(fhirservice.Cosmos), serve(fhirservice.SQL)
 	environ := []string{"AZURE_SourceUri=" + r.source.URL(), "AZURE_SourceCredential=none", "AZURE_DestinationUri=" + r.destination.URL(), "AZURE_DestinationCredential=none",
 		"AZURE_StorageConnectionString=DefaultEndpointsProtocol=http;AccountName=a;AccountKey=Zm9v;BlobEndpoint=http://127.0.0.1:1/a;TableEndpoint=http://127.0.0.1:1/a"}
 	for _, s := range set {

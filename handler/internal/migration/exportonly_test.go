@@ -268,36 +268,30 @@ func TestRetiredSourceStuckExport(t *testing.T) {
 // A source that was retired for a while is noticed at the live end: what is written from then on is counted, and waited for no longer than at any other.
 func TestRetiredSourceReturns(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []fhirservice.Kind{fhirservice.Cosmos, fhirservice.SQL} {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{Kind: kind}, settings: []string{"ExportWithHistory=true", "MigrateSearchParameters=false", "StartDate=2024-01-01"}})
-			r.load(10, start.Add(-30*24*time.Hour), 71*time.Hour)
-			r.source.Inject(fhirservice.Fault{Gone: true})
-			for !r.chunkReaches(start.Add(-time.Hour)) {
-				r.tick()
-			}
-			r.source.ClearFaults()
-			began := r.clock.Now()
-			r.load(3, began, time.Minute)
-			for range 30 * 24 * 2 {
-				if r.tick(); r.chunkReaches(began.Add(time.Hour)) {
-					break
-				}
-			}
-			c := r.chunk()
-			if c.ExportOnly || r.log.with("event=Retired", "searched and counted again") != 1 {
-				t.Errorf("nobody noticed: %+v", c)
-			}
-			r.wantEqual()
-			r.checkTiling()
-			if w := r.window(c.JobID - 1); w.SourceCount != 3 || w.Frontier {
-				t.Errorf("%s: the source counted %d", w.Name(), w.SourceCount)
-			}
-			if waited := r.clock.Now().Sub(began); waited > longestTail+3*time.Hour {
-				t.Errorf("it took %s", waited)
-			}
-		})
+	r := newRetired(t, rigOptions{inMemory: true, settings: []string{"ExportWithHistory=true", "MigrateSearchParameters=false", "StartDate=2024-01-01"}})
+	r.load(10, start.Add(-30*24*time.Hour), 71*time.Hour)
+	for !r.chunkReaches(start.Add(-time.Hour)) {
+		r.tick()
+	}
+	r.source.ClearFaults()
+	began := r.clock.Now()
+	r.load(3, began, time.Minute)
+	for range 30 * 24 * 2 {
+		if r.tick(); r.chunkReaches(began.Add(time.Hour)) {
+			break
+		}
+	}
+	c := r.chunk()
+	if c.ExportOnly || r.log.with("event=Retired", "searched and counted again") != 1 {
+		t.Errorf("nobody noticed: %+v", c)
+	}
+	r.wantEqual()
+	r.checkTiling()
+	if w := r.window(c.JobID - 1); w.SourceCount != 3 || w.Frontier {
+		t.Errorf("%s: the source counted %d", w.Name(), w.SourceCount)
+	}
+	if waited := r.clock.Now().Sub(began); waited > longestTail+3*time.Hour {
+		t.Errorf("it took %s", waited)
 	}
 }
 

@@ -190,7 +190,7 @@ func TestFromTypeModeToTheWholeSystem(t *testing.T) {
 // A source that is retired half-way cannot be migrated by type any more, which is said; as a whole it goes on, and nothing is lost.
 func TestTypeModeOfARetiredSource(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{inMemory: true, settings: append([]string{"MaxOpenWindows=1"}, typeRun...)})
+	r := newRig(t, rigOptions{inMemory: true, source: fhirservice.Options{Kind: fhirservice.Cosmos}, settings: append([]string{"MaxOpenWindows=1"}, typeRun...)})
 	r.seed(ward()...)
 	for range 8 {
 		r.tick()

@@ -11,7 +11,7 @@ import (
 
 // staged is a rig whose source is retired; its export is staged.
 func staged(t testing.TB, data, destination []fhirservice.Version, settings ...string) *rig {
-	r := newRig(t, settings...)
+	r := newRig(t, append([]string{"cosmos"}, settings...)...)
 	r.stage(data, 35)
 	load(t, r.destination, destination)
 	r.source.Inject(fhirservice.Fault{Gone: true})

@@ -138,7 +138,7 @@ func TestSurfaceCheckLocatesADifferenceByWindow(t *testing.T) {
 
 func TestSurfaceCheckOfARetiredSourceTakesTheManifests(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newRig(t, "cosmos")
 	data := clinic(40)
 	r.stage(data, 1000)
 	load(t, r.destination, drop("claim-11", "")(data))
