@@ -187,12 +187,13 @@ func (t *tick) emptyTypes(ctx context.Context, at []ledger.Position) (n int) {
 	if !t.looked.till.Equal(till) {
 		t.looked = look{till: till, empty: map[string]bool{}}
 	}
-	var mu sync.Mutex
+	unknown := slices.DeleteFunc(slices.Clone(at), func(p ledger.Position) bool {
+		_, known := t.looked.empty[p.Type]
+		return known
+	})
+	var mu sync.Mutex // from here on until they have all answered, around t.looked.empty
 	g := errgroup.Group{}
-	for _, p := range at {
-		if _, known := t.looked.empty[p.Type]; known {
-			continue
-		}
+	for _, p := range unknown {
 		g.Go(func() error {
 			empty, err := t.empty(ctx, p.Type, fhir.Period{Since: t.beginning(p), Till: till})
 			if kindOf(err) == fhir.NotFound && t.unsupported(ctx, p.Type) {
