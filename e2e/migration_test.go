@@ -173,7 +173,7 @@ func TestTerminatedHandlerIsReplaced(t *testing.T) {
 // What an invocation does is done when it is answered: between two of them the handler is frozen, as Azure may do.
 func TestFrozenBetweenInvocations(t *testing.T) {
 	t.Parallel()
-	a := startApp(t, fhirservice.Options{}, fhirservice.Options{}, rangeRun())
+	a := startApp(t, fhirservice.Options{}, fhirservice.Options{}, rangeRun("ScheduleInterval", "0.00002")) // a job may be polled in the next invocation
 	a.host.Close()
 	a.options.Freeze = true
 	a.startHost()
@@ -185,8 +185,11 @@ func TestFrozenBetweenInvocations(t *testing.T) {
 		}
 	}
 	calls("ExportTimer", a.source, fhirservice.Export)
-	for exported := false; !exported; exported = a.windows()[0]["IsExportComplete"] == true { // the job takes its time
-		a.fire("ExportTimer")
+	calls("ExportTimer", a.source, fhirservice.ExportStatus)
+	for deadline := time.Now().Add(time.Minute); a.windows()[0]["IsExportComplete"] != true; a.fire("ExportTimer") { // the job takes its time
+		if time.Now().After(deadline) {
+			t.Fatalf("not exported in time: %v", a.windows()[0])
+		}
 	}
 	calls("ImportTimer", a.destination, fhirservice.Import)
 	a.runTo(end, nil)
